@@ -1,0 +1,65 @@
+# shellcheck shell=bash
+# Debian packages, each with its reason, and how `run` and `check` get the missing ones. Sourced.
+
+# To build and to run.
+build_packages=(
+    "gcc|the compiler"
+    "libc6-dev|headers of the C library"
+    "meson|the build description"
+    "ninja-build|carries the build out"
+    "ccache|makes later builds quick"
+    "pkg-config|finds the libraries below"
+    "libuv1-dev|event loops"
+    "libjansson-dev|JSON"
+)
+
+# For ./check alone.
+test_packages=(
+    "libcmocka-dev|unit tests"
+    "binutils|nm: which symbols a library exports"
+    "clang|second compiler and the sanitizers"
+    "libclang-rt-14-dev|sanitizer and fuzzer runtimes"
+    "llvm-14|line numbers in sanitizer reports"
+    "clang-format|the layout"
+    "clang-tidy|static analysis"
+    "shellcheck|errors in shell scripts"
+    "python3|house tests, flow tests"
+    "ffmpeg|makes and plays test media"
+    "libavformat-dev|benches compare with it"
+    "mkvtoolnix|a second opinion on Matroska files"
+    "mediaconch|judges Matroska files by the standard"
+)
+
+# need_packages "name|reason"...: installs what is missing, or ends the script saying what to do.
+need_packages() {
+    local line missing=() installed
+    if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+        [[ -n ${KINORA_SKIP_PACKAGES-} ]] && return
+        echo "This is not a Debian system with apt. Install these (Debian's names) by hand," >&2
+        echo "then run again with KINORA_SKIP_PACKAGES=1:" >&2
+        printf '    %s\n' "${@/|/: }" >&2
+        exit 1
+    fi
+    installed=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "${@%%|*}" 2>/dev/null || true)
+    for line in "$@"; do
+        [[ $'\n'$installed$'\n' == *$'\n'"installed ${line%%|*}"$'\n'* ]] || missing+=("$line")
+    done
+    ((${#missing[@]})) || return 0
+
+    echo "Missing packages:"
+    printf '    %s\n' "${missing[@]/|/: }"
+    local as_root=()
+    if ((EUID != 0)); then
+        if ! command -v sudo >/dev/null; then
+            echo "Neither root nor sudo: ask someone to run" >&2
+            echo "    apt-get install --no-install-recommends ${missing[*]%%|*}" >&2
+            exit 1
+        fi
+        as_root=(sudo)
+    fi
+    local apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq)
+    # Another apt may be at work on a machine that has just started.
+    apt+=(-o DPkg::Lock::Timeout=300)
+    "${apt[@]}" update
+    "${apt[@]}" install -y --no-install-recommends "${missing[@]%%|*}"
+}
