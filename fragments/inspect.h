@@ -1,0 +1,40 @@
+/* Looking into Matroska files, and writing them anew: `kinora inspect` and `kinora rewrite`.
+ * Blocking; for command lines, not for loops. */
+#ifndef FRAGMENTS_INSPECT_H
+#define FRAGMENTS_INSPECT_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "base/attributes.h"
+#include "fragments/matroska.h"
+
+struct frag_inspect_options {
+    bool json;
+    bool frames;   /* list every frame */
+    bool progress; /* tell on standard error how far it is, if it takes long */
+};
+
+/* Reads `path` ("-": standard input) from end to end and prints tracks, fragments, tags and what is
+ * odd to `out`. 0 for a whole file; the first error of the file (printed too, with its offset) with
+ * everything before it shown; or a negative errno when it cannot be read or printed: told apart by
+ * ret_file_bad. */
+KN_MUST_CHECK int frag_inspect_file(const char *path, const struct frag_inspect_options *options,
+                                    FILE *out, bool *ret_file_bad);
+
+struct frag_rewrite_result {
+    size_t fragments;
+    size_t samples;
+    uint64_t bytes;              /* of the new file */
+    struct frag_mkv_error error; /* of the old one; fault FRAG_MKV_FINE for a whole file */
+};
+
+/* Writes all good fragments of `from` to a new file `to`: sizes known, time index, length-prefixed
+ * NAL units, tags kept. Frames, times and codec data stay as they are. The new file appears under
+ * its name only when it is complete; it is not replaced unless `replace`. 0, also when `from` is
+ * damaged (see ret_result); KN_E_TRUNCATED when it holds no fragment at all; -EEXIST; another
+ * errno. */
+KN_MUST_CHECK int frag_rewrite_file(const char *from, const char *to, bool replace, bool progress,
+                                    struct frag_rewrite_result *ret_result);
+
+#endif
