@@ -175,10 +175,9 @@ static const struct command commands[] = {
     {
         .name = "inspect",
         .arguments = "[--json] [--frames] FILE",
-        .summary =
-            "Show what a Matroska file is: tracks, codecs, fragments, times, tags, and what\n"
-            "is odd about it.",
-        .help = "  FILE      a .mkv or .webm file; - reads standard input\n"
+        .summary = "Show what a Matroska file holds and what is odd about it.",
+        .help = "Prints tracks, codecs, fragments, times and tags.\n\n"
+                "  FILE      a .mkv or .webm file; - reads standard input\n"
                 "  --json    print JSON\n"
                 "  --frames  list every frame too\n"
                 "  --help    this text\n",
@@ -187,14 +186,16 @@ static const struct command commands[] = {
     {
         .name = "rewrite",
         .arguments = "[--force] FROM TO",
-        .summary =
-            "Write every good fragment of a Matroska file anew: known sizes, a time index,\n"
-            "H.264 and H.265 with length prefixes. Frames, times and tags stay as they are,\n"
-            "so a cut or streamed file becomes one that any player opens and seeks in.",
-        .help = "  FROM     a .mkv or .webm file; - reads standard input\n"
-                "  TO       the new file; it appears when it is complete\n"
-                "  --force  replace TO\n"
-                "  --help   this text\n",
+        .summary = "Write every good fragment of a Matroska file to a new, seekable one.",
+        .help =
+            "The new file has known sizes, a time index, and H.264 and H.265 with length "
+            "prefixes.\n"
+            "Frames, times and tags stay as they are, so a cut or streamed file becomes one that\n"
+            "any player opens and seeks in.\n\n"
+            "  FROM     a .mkv or .webm file; - reads standard input\n"
+            "  TO       the new file; it appears when it is complete\n"
+            "  --force  replace TO\n"
+            "  --help   this text\n",
         .run = run_rewrite,
     },
     {
