@@ -87,18 +87,19 @@ static int adopt_sets(struct frag_mkv_reader *reader, size_t index) {
     struct frag_param_sets sets = {.length_bytes = 4};
     int rc = 0;
     if (frag_nal_starts_annexb(track->codec_private, track->codec_private_bytes)) {
-        rc = frag_param_sets_collect(track->codec, track->codec_private, track->codec_private_bytes,
-                                     0, &sets);
+        (void)frag_param_sets_collect(track->codec, track->codec_private,
+                                      track->codec_private_bytes, 0, &sets);
     }
-    for (size_t i = 0; i < reader->sample_count && rc >= 0; i++) {
+    for (size_t i = 0; i < reader->sample_count; i++) {
         const struct kn_sample *sample = &reader->samples[i];
         if (frag_param_sets_complete(track->codec, &sets)) {
             break;
         }
         if (sample->track == index) {
-            bool annexb = frag_nal_starts_annexb(sample->data, sample->size);
-            rc = frag_param_sets_collect(track->codec, sample->data, sample->size, annexb ? 0 : 4,
-                                         &sets);
+            /* A frame that gives nothing, or is broken, is passed over: the next may do. */
+            bool prefixed = frag_nal_is_prefixed(sample->data, sample->size, 4);
+            (void)frag_param_sets_collect(track->codec, sample->data, sample->size,
+                                          prefixed ? 4 : 0, &sets);
         }
     }
     if (!frag_param_sets_complete(track->codec, &sets)) {
