@@ -47,6 +47,12 @@ static int refused(const char *what, int error) {
     return EXIT_FAILED;
 }
 
+/* One letter of getopt_long, -1 at the end. */
+static int next_option(int argc, char **argv, const struct option *options) {
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): there is one thread
+    return getopt_long(argc, argv, "h", options, NULL);
+}
+
 /* ---- inspect ---- */
 
 static int run_inspect(const struct command *command, int argc, char **argv) {
@@ -57,7 +63,7 @@ static int run_inspect(const struct command *command, int argc, char **argv) {
         {0},
     };
     struct frag_inspect_options inspect = {.progress = isatty(STDERR_FILENO) == 1};
-    for (int letter = 0; (letter = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
+    for (int letter = 0; (letter = next_option(argc, argv, options)) != -1;) {
         switch (letter) {
         case 'j':
             inspect.json = true;
@@ -126,7 +132,7 @@ static int run_rewrite(const struct command *command, int argc, char **argv) {
         {0},
     };
     bool replace = false;
-    for (int letter = 0; (letter = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
+    for (int letter = 0; (letter = next_option(argc, argv, options)) != -1;) {
         switch (letter) {
         case 'f':
             replace = true;

@@ -106,16 +106,11 @@ static int see_private(struct inspection *inspection, size_t index, unsigned *re
 
 /* ---- fragments ---- */
 
-static int64_t length_of(const struct frag_mkv_fragment *fragment, const struct kn_sample *sample) {
-    return sample->duration_ns > 0 ? sample->duration_ns
-                                   : fragment->tracks->items[sample->track].default_duration_ns;
-}
-
 static void count_sample(struct inspection *inspection, struct fragment_report *report,
                          const struct kn_sample *sample) {
     struct track_report *track = &inspection->per_track[sample->track];
     int64_t from = report->fragment->time_ns + sample->pts_ns;
-    int64_t to = from + length_of(report->fragment, sample);
+    int64_t to = frag_sample_end_ns(report->fragment, sample);
     bool first = track->frames++ == 0;
     track->bytes += sample->size;
     track->first_ns = first || from < track->first_ns ? from : track->first_ns;
@@ -206,7 +201,7 @@ static int see_samples(struct inspection *inspection, struct fragment_report *re
     for (size_t i = 0; i < fragment->sample_count && rc == 0; i++) {
         const struct kn_sample *sample = &fragment->samples[i];
         int64_t from = fragment->time_ns + sample->pts_ns;
-        int64_t to = from + length_of(fragment, sample);
+        int64_t to = frag_sample_end_ns(fragment, sample);
         report->begin_ns = i == 0 || from < report->begin_ns ? from : report->begin_ns;
         report->end_ns = i == 0 || to > report->end_ns ? to : report->end_ns;
         count_sample(inspection, report, sample);

@@ -222,11 +222,12 @@ static json_t *json_u64(uint64_t value) {
 
 static json_t *frame_json(const struct frag_mkv_fragment *fragment,
                           const struct kn_sample *sample) {
+    json_int_t pts_ns = fragment->time_ns + sample->pts_ns;
+    json_int_t dts_ns = fragment->time_ns + sample->dts_ns;
     return json_pack("{s:o, s:o, s:I, s:I, s:I, s:I, s:b}", "track",
                      json_u64(fragment->tracks->items[sample->track].number), "offset",
                      json_u64(place_in_file(fragment, sample)), "bytes", (json_int_t)sample->size,
-                     "pts_ns", (json_int_t)(fragment->time_ns + sample->pts_ns), "dts_ns",
-                     (json_int_t)(fragment->time_ns + sample->dts_ns), "duration_ns",
+                     "pts_ns", pts_ns, "dts_ns", dts_ns, "duration_ns",
                      (json_int_t)sample->duration_ns, "key", (sample->flags & KN_SAMPLE_KEY) != 0);
 }
 

@@ -1,4 +1,4 @@
-/* 47-digit fragment numbers (kvs-contract 2.6): 157 bits in decimal. */
+/* 47-digit fragment numbers (kvs-contract 2.6): 157 bits in decimal, as far as 47 digits go. */
 #include <string.h>
 
 #include "base/error.h"
@@ -33,6 +33,9 @@ const char *frag_number_format(struct frag_number number,
         text[i] = (char)('0' + rest);
     }
     text[DIGITS] = '\0';
+    for (size_t limb = 0; limb < LIMBS; limb++) {
+        KN_ASSERT(limbs[limb] == 0); /* else a 48th digit, and text order would break */
+    }
     return text;
 }
 

@@ -57,7 +57,7 @@ static int write_slices(struct rewriter *rewriter, struct iovec *iov, size_t cou
             iov++;
             count--;
         }
-        if (left > 0) {
+        if (count > 0 && left > 0) {
             iov->iov_base = (uint8_t *)iov->iov_base + left;
             iov->iov_len -= left;
         }
@@ -141,17 +141,11 @@ static size_t first_key(const struct frag_mkv_fragment *fragment) {
     return SIZE_MAX;
 }
 
-static int64_t sample_length(const struct frag_mkv_fragment *fragment,
-                             const struct kn_sample *sample) {
-    return sample->duration_ns > 0 ? sample->duration_ns
-                                   : fragment->tracks->items[sample->track].default_duration_ns;
-}
-
 static void note_span(struct rewriter *rewriter, const struct frag_mkv_fragment *fragment) {
     for (size_t i = 0; i < fragment->sample_count; i++) {
         const struct kn_sample *sample = &fragment->samples[i];
         int64_t from = fragment->time_ns + sample->pts_ns;
-        int64_t to = from + sample_length(fragment, sample);
+        int64_t to = frag_sample_end_ns(fragment, sample);
         bool first = rewriter->result.samples == 0 && i == 0;
         rewriter->first_ns = first || from < rewriter->first_ns ? from : rewriter->first_ns;
         rewriter->end_ns = first || to > rewriter->end_ns ? to : rewriter->end_ns;

@@ -1,9 +1,12 @@
-/* The tail of one stream: a ring of fragments that are not in the index yet, and the subscribers.
+/* The tail of one stream: the fragments that are not in the index yet, and the subscribers.
  *
- * The one lock guards the ring and the pointer to the list of subscribers; nothing is sent and
- * nobody is called under it. The list itself is immutable: subscribing makes a new one, and a
- * publisher that took the old one sends to it unhurriedly. What a subscription needs stays valid
- * through references: a list holds its subscriptions, a subscription its inbox and the tail. */
+ * One lock, a leaf, guards all of it, so every subscriber sees one and the same order, and joining
+ * is one moment for both what is kept and what will come. Nobody is called under it: what has to
+ * happen outside (waking readers, freeing events) is collected in a `struct after`.
+ *
+ * An event lies once in memory and in the ring of each subscription. The inbox of a subscription
+ * only carries its wake-ups, one at a time: `woken` is set by who puts something into the ring and
+ * cleared by the reader when it finds nothing, so a wake-up always finds room. */
 #include "fragments/tail.h"
 
 #include <errno.h>
@@ -15,51 +18,69 @@
 #include "base/error.h"
 #include "fragments/fragment_settle.h"
 
-/* What goes through inboxes: one for all subscribers. */
+#define DEFAULT_EVENTS 512
+/* How many events a subscriber gets before others on its loop have their turn. */
+#define TURN_EVENTS 256
+
+/* One owner: its references. Immutable once in a ring. */
 struct event {
     struct frag_tail_event face;
-    _Atomic unsigned refs;
+    size_t refs; /* under the tail's lock */
+    struct event *next_dead;
 };
 
 struct frag_subscription {
     struct frag_tail *tail;
     struct frag_subscription_config config;
     struct kn_inbox *inbox;
-    _Atomic unsigned refs;
-    _Atomic uint64_t missed;
-    atomic_bool ended;
-    /* Loop thread only: what was kept when it joined, told before anything else. */
+    bool ended; /* loop thread: nothing more is told */
+    /* Under the tail's lock: */
+    size_t refs; /* one until handle_closed, one while it is in a `struct after` */
+    bool woken;
+    struct frag_subscription *next, *prev, *next_wake;
+    /* What was kept when it joined, told before the ring. */
     struct event **joined;
-    size_t joined_count;
+    size_t joined_next, joined_count;
+    struct event **ring; /* config.max_events; NULL: here memory was short for an event */
+    size_t first, count;
+    uint64_t missed; /* just before ring[first] */
 };
 
-struct list {
-    _Atomic unsigned refs;
-    size_t count;
-    size_t want_samples;
-    struct frag_subscription *items[];
+/* A fragment that is kept, with both events of its life: settling needs no memory. */
+struct kept {
+    struct event *sealed;
+    struct event *outcome;
+    bool settled;   /* durable: the outcome was told */
+    bool forgotten; /* but not settled yet */
 };
 
 struct frag_tail {
     struct frag_tail_config config;
-    _Atomic unsigned refs;
+    atomic_size_t sample_subscribers; /* changed under the lock */
     pthread_mutex_t lock;
-    struct list *list;
-    /* Oldest first. */
-    struct frag_fragment **ring;
-    size_t ring_from, ring_count;
+    /* Under the lock: */
+    size_t refs; /* the creator's, every subscription's */
+    struct frag_subscription *subscriptions;
+    size_t subscription_count; /* also those that are just being opened */
+    struct kept *kept;         /* config.max_fragments, oldest first */
+    size_t kept_count;
 };
 
-/* ---- references ---- */
+/* What is left to do when the lock is open again. */
+struct after {
+    struct frag_subscription *wake; /* a reference each */
+    struct event *dead;
+};
 
-static void event_unref(struct event *event) {
-    if (atomic_fetch_sub_explicit(&event->refs, 1, memory_order_acq_rel) == 1) {
-        kn_tracks_unref(event->face.tracks);
-        kn_sample_unref(&event->face.sample);
-        frag_fragment_unref(event->face.fragment);
-        free(event);
-    }
+static void lock(struct frag_tail *tail) {
+    (void)pthread_mutex_lock(&tail->lock); /* a plain mutex, never held twice: cannot fail */
 }
+
+static void unlock(struct frag_tail *tail) {
+    (void)pthread_mutex_unlock(&tail->lock);
+}
+
+/* ---- events ---- */
 
 static int event_create(const struct frag_tail_event *face, struct event **ret_event) {
     struct event *event = calloc(1, sizeof(*event));
@@ -74,64 +95,123 @@ static int event_create(const struct frag_tail_event *face, struct event **ret_e
     if (face->fragment != NULL) {
         event->face.fragment = frag_fragment_ref(face->fragment);
     }
-    atomic_init(&event->refs, 1);
+    event->refs = 1;
     *ret_event = event;
     return 0;
 }
 
-static void tail_unref(struct frag_tail *tail) {
-    if (atomic_fetch_sub_explicit(&tail->refs, 1, memory_order_acq_rel) != 1) {
-        return;
+/* May free megabytes: not under the lock. */
+static void event_destroy(struct event *event) {
+    if (event != NULL) {
+        kn_tracks_unref(event->face.tracks);
+        kn_sample_unref(&event->face.sample);
+        frag_fragment_unref(event->face.fragment);
+        free(event);
     }
-    for (size_t i = 0; i < tail->ring_count; i++) {
-        frag_fragment_unref(tail->ring[(tail->ring_from + i) % tail->config.max_fragments]);
+}
+
+/* Under the lock. NULL is fine. */
+static void event_drop(struct event *event, struct after *after) {
+    if (event != NULL && --event->refs == 0) {
+        event->next_dead = after->dead;
+        after->dead = event;
     }
-    free(tail->ring);
-    free(tail->list); /* without subscriptions: each of them holds the tail */
+}
+
+static struct event *event_ref(struct event *event) {
+    event->refs++;
+    return event;
+}
+
+/* ---- references ---- */
+
+static void tail_free(struct frag_tail *tail) {
+    for (size_t i = 0; i < tail->kept_count; i++) {
+        event_destroy(tail->kept[i].sealed);
+        event_destroy(tail->kept[i].outcome);
+    }
+    free(tail->kept);
     (void)pthread_mutex_destroy(&tail->lock);
     free(tail);
 }
 
-static void subscription_unref(struct frag_subscription *subscription) {
-    if (atomic_fetch_sub_explicit(&subscription->refs, 1, memory_order_acq_rel) != 1) {
-        return;
+static void tail_unref(struct frag_tail *tail) {
+    lock(tail);
+    bool last = --tail->refs == 0;
+    unlock(tail);
+    if (last) {
+        tail_free(tail);
     }
-    for (size_t i = 0; i < subscription->joined_count; i++) {
-        event_unref(subscription->joined[i]);
-    }
-    free(subscription->joined);
+}
+
+static void subscription_free(struct frag_subscription *subscription) {
     kn_inbox_unref(subscription->inbox);
-    tail_unref(subscription->tail);
+    free(subscription->joined);
+    free(subscription->ring);
     free(subscription);
 }
 
-static void list_unref(struct list *list) {
-    if (atomic_fetch_sub_explicit(&list->refs, 1, memory_order_acq_rel) != 1) {
-        return;
+static void subscription_unref(struct frag_subscription *subscription) {
+    struct frag_tail *tail = subscription->tail;
+    lock(tail);
+    bool last = --subscription->refs == 0;
+    unlock(tail);
+    if (last) {
+        subscription_free(subscription);
+        tail_unref(tail);
     }
-    for (size_t i = 0; i < list->count; i++) {
-        subscription_unref(list->items[i]);
-    }
-    free(list);
 }
 
-/* A list like `old` with `added` (may be NULL) and without those that have ended. */
-static struct list *list_change(const struct list *old, struct frag_subscription *added) {
-    struct list *list = calloc(1, sizeof(*list) + (old->count + 1) * sizeof(list->items[0]));
-    if (list == NULL) {
-        return NULL;
+/* Outside the lock. A woken reader may let others chain the subscription anew: look first. */
+static void finish(struct after *after) {
+    for (struct frag_subscription *at = after->wake, *next; at != NULL; at = next) {
+        next = at->next_wake;
+        (void)kn_inbox_send(at->inbox, at, 1); /* fails only when it is ending: nobody listens */
+        subscription_unref(at);
     }
-    atomic_init(&list->refs, 1);
-    for (size_t i = 0; i <= old->count; i++) {
-        struct frag_subscription *item = i < old->count ? old->items[i] : added;
-        if (item == NULL || atomic_load_explicit(&item->ended, memory_order_relaxed)) {
-            continue;
+    for (struct event *at = after->dead, *next; at != NULL; at = next) {
+        next = at->next_dead;
+        event_destroy(at);
+    }
+}
+
+/* ---- rings: under the lock ---- */
+
+static struct event *pop(struct frag_subscription *subscription) {
+    struct event *event = subscription->ring[subscription->first];
+    subscription->first = (subscription->first + 1) % subscription->config.max_events;
+    subscription->count--;
+    return event;
+}
+
+static void wake(struct frag_subscription *subscription, struct after *after) {
+    if (!subscription->woken) {
+        subscription->woken = true;
+        subscription->refs++;
+        subscription->next_wake = after->wake;
+        after->wake = subscription;
+    }
+}
+
+static void push(struct frag_subscription *subscription, struct event *event, struct after *after) {
+    size_t max = subscription->config.max_events;
+    if (subscription->count == max) {
+        event_drop(pop(subscription), after);
+        subscription->missed++;
+    }
+    subscription->ring[(subscription->first + subscription->count++) % max] =
+        event != NULL ? event_ref(event) : NULL;
+    wake(subscription, after);
+}
+
+/* To all that want it. `event` is NULL when there was no memory for it. */
+static void push_all(struct frag_tail *tail, struct event *event, bool is_sample,
+                     struct after *after) {
+    for (struct frag_subscription *at = tail->subscriptions; at != NULL; at = at->next) {
+        if (!is_sample || at->config.samples) {
+            push(at, event, after);
         }
-        atomic_fetch_add_explicit(&item->refs, 1, memory_order_relaxed);
-        list->items[list->count++] = item;
-        list->want_samples += item->config.samples ? 1 : 0;
     }
-    return list;
 }
 
 /* ---- tail ---- */
@@ -141,21 +221,20 @@ struct frag_tail_config frag_tail_config_defaults(void) {
 }
 
 int frag_tail_create(const struct frag_tail_config *config, struct frag_tail **ret_tail) {
+    KN_ASSERT(config->max_fragments > 0);
     struct frag_tail *tail = calloc(1, sizeof(*tail));
     if (tail == NULL) {
         return -ENOMEM;
     }
     tail->config = *config;
-    atomic_init(&tail->refs, 1);
-    tail->ring = calloc(config->max_fragments, sizeof(struct frag_fragment *));
-    tail->list = calloc(1, sizeof(*tail->list));
-    if (tail->ring == NULL || tail->list == NULL || pthread_mutex_init(&tail->lock, NULL) != 0) {
-        free(tail->ring);
-        free(tail->list);
+    tail->kept = calloc(config->max_fragments, sizeof(*tail->kept));
+    if (tail->kept == NULL) {
         free(tail);
         return -ENOMEM;
     }
-    atomic_init(&tail->list->refs, 1);
+    tail->refs = 1;
+    atomic_init(&tail->sample_subscribers, 0);
+    KN_ASSERT(pthread_mutex_init(&tail->lock, NULL) == 0); /* cannot fail with default attributes */
     *ret_tail = tail;
     return 0;
 }
@@ -166,218 +245,236 @@ void frag_tail_destroy(struct frag_tail *tail) {
     }
 }
 
-static struct frag_fragment **ring_slot(struct frag_tail *tail, size_t i) {
-    return &tail->ring[(tail->ring_from + i) % tail->config.max_fragments];
-}
+/* ---- publishing ---- */
 
-/* Takes the list to send to. Under the lock. */
-static struct list *list_here(struct frag_tail *tail) {
-    atomic_fetch_add_explicit(&tail->list->refs, 1, memory_order_relaxed);
-    return tail->list;
-}
-
-static struct list *list_now(struct frag_tail *tail) {
-    (void)pthread_mutex_lock(&tail->lock); /* a plain mutex of our own: cannot fail */
-    struct list *list = list_here(tail);
-    (void)pthread_mutex_unlock(&tail->lock);
-    return list;
-}
-
-/* False when the list is not `old` any more. The tail's reference goes from `old` to `list`. */
-static bool swap_list(struct frag_tail *tail, struct list *old, struct list *list) {
-    (void)pthread_mutex_lock(&tail->lock);
-    bool same = tail->list == old;
-    if (same) {
-        tail->list = list;
-    }
-    (void)pthread_mutex_unlock(&tail->lock);
-    if (same) {
-        list_unref(old);
-    }
-    return same;
-}
-
-/* Sends to all that want it, and gives the list back. */
-static int send_to(struct list *list, const struct frag_tail_event *face) {
-    bool sample = face->kind == FRAG_TAIL_SAMPLE;
-    size_t wanted = sample ? list->want_samples : list->count;
+static int publish(struct frag_tail *tail, const struct frag_tail_event *face) {
     struct event *event = NULL;
-    int rc = wanted == 0 ? 0 : event_create(face, &event);
-    for (size_t i = 0; wanted > 0 && i < list->count; i++) {
-        struct frag_subscription *subscription = list->items[i];
-        if (sample && !subscription->config.samples) {
-            continue;
-        }
-        if (event == NULL) {
-            atomic_fetch_add_explicit(&subscription->missed, 1, memory_order_relaxed);
-            continue;
-        }
-        atomic_fetch_add_explicit(&event->refs, 1, memory_order_relaxed);
-        if (kn_inbox_send(subscription->inbox, event, 1) != 0) {
-            event_unref(event); /* it has unsubscribed meanwhile */
-        }
-    }
-    if (event != NULL) {
-        event_unref(event);
-    }
-    list_unref(list);
+    int rc = event_create(face, &event);
+    struct after after = {NULL, NULL};
+    lock(tail);
+    push_all(tail, event, face->kind == FRAG_TAIL_SAMPLE, &after);
+    event_drop(event, &after);
+    unlock(tail);
+    finish(&after);
     return rc;
 }
 
 int frag_tail_publish_sample(struct frag_tail *tail, struct frag_number number,
                              struct kn_tracks *tracks, const struct kn_sample *sample) {
-    const struct frag_tail_event event = {
+    if (atomic_load_explicit(&tail->sample_subscribers, memory_order_relaxed) == 0) {
+        return 0;
+    }
+    const struct frag_tail_event face = {
         .kind = FRAG_TAIL_SAMPLE, .number = number, .tracks = tracks, .sample = *sample};
-    return send_to(list_now(tail), &event);
+    return publish(tail, &face);
 }
 
-int frag_tail_publish_fragment(struct frag_tail *tail, struct frag_fragment *fragment) {
-    (void)pthread_mutex_lock(&tail->lock);
-    struct list *list = NULL;
-    if (tail->ring_count < tail->config.max_fragments) {
-        *ring_slot(tail, tail->ring_count++) = frag_fragment_ref(fragment);
-        list = list_here(tail);
-    }
-    (void)pthread_mutex_unlock(&tail->lock);
-    if (list == NULL) {
-        return KN_E_LIMIT;
-    }
-    const struct frag_tail_event event = {
+int frag_tail_publish_gap(struct frag_tail *tail, const struct frag_gap *gap, bool open) {
+    const struct frag_tail_event face = {.kind = open ? FRAG_TAIL_GAP_OPEN : FRAG_TAIL_GAP_CLOSE,
+                                         .gap = *gap};
+    return publish(tail, &face);
+}
+
+static int kept_create(struct frag_fragment *fragment, struct kept *ret_kept) {
+    const struct frag_tail_event face = {
         .kind = FRAG_TAIL_FRAGMENT, .number = fragment->start.number, .fragment = fragment};
-    /* Out of memory: the fragment is kept all the same, and the subscribers hear of a miss. */
-    (void)send_to(list, &event);
+    struct kept kept = {.sealed = NULL};
+    int rc = event_create(&face, &kept.sealed);
+    if (rc == 0) {
+        rc = event_create(&face, &kept.outcome); /* its kind shows when it is settled */
+    }
+    if (rc != 0) {
+        event_destroy(kept.sealed);
+        return rc;
+    }
+    *ret_kept = kept;
     return 0;
 }
 
-/* Takes a fragment out of the ring, wherever it stands. Under the lock; the reference is the
- * caller's. */
-static struct frag_fragment *ring_remove(struct frag_tail *tail,
-                                         const struct frag_fragment *fragment) {
-    for (size_t i = 0; i < tail->ring_count; i++) {
-        struct frag_fragment *found = *ring_slot(tail, i);
-        if (found == fragment) {
-            for (size_t j = i; j + 1 < tail->ring_count; j++) {
-                *ring_slot(tail, j) = *ring_slot(tail, j + 1);
-            }
-            tail->ring_count--;
-            return found;
+/* Under the lock. */
+static bool is_newest(const struct frag_tail *tail, const struct frag_fragment *fragment) {
+    return tail->kept_count == 0 ||
+           frag_number_compare(fragment->start.number,
+                               tail->kept[tail->kept_count - 1].sealed->face.number) > 0;
+}
+
+int frag_tail_publish_fragment(struct frag_tail *tail, struct frag_fragment *fragment) {
+    KN_ASSERT(frag_fragment_state(fragment) == FRAG_QUEUED);
+    struct kept kept;
+    int rc = kept_create(fragment, &kept);
+    if (rc != 0) {
+        return rc;
+    }
+    struct after after = {NULL, NULL};
+    lock(tail);
+    if (tail->kept_count == tail->config.max_fragments) {
+        rc = KN_E_LIMIT;
+        event_drop(kept.sealed, &after);
+        event_drop(kept.outcome, &after);
+    } else {
+        KN_ASSERT(is_newest(tail, fragment));
+        tail->kept[tail->kept_count++] = kept;
+        push_all(tail, kept.sealed, false, &after);
+    }
+    unlock(tail);
+    finish(&after);
+    return rc;
+}
+
+/* Under the lock. */
+static void remove_kept(struct frag_tail *tail, struct kept *kept, struct after *after) {
+    event_drop(kept->sealed, after);
+    event_drop(kept->outcome, after);
+    size_t behind = (size_t)(&tail->kept[--tail->kept_count] - kept);
+    memmove(kept, kept + 1, behind * sizeof(*kept));
+}
+
+/* Under the lock. NULL when it is not kept. */
+static struct kept *find_kept(struct frag_tail *tail, const struct frag_fragment *fragment) {
+    for (size_t i = 0; i < tail->kept_count; i++) {
+        if (tail->kept[i].sealed->face.fragment == fragment) {
+            return &tail->kept[i];
         }
     }
     return NULL;
 }
 
-int frag_tail_settle(struct frag_tail *tail, struct frag_fragment *fragment, int error) {
-    const struct frag_tail_event event = {
-        .kind = error == 0 ? FRAG_TAIL_DURABLE : FRAG_TAIL_FAILED,
-        .number = fragment->start.number,
-        .fragment = fragment,
-        .error = error,
-    };
-    struct frag_fragment *dropped = NULL;
-    (void)pthread_mutex_lock(&tail->lock);
-    frag_fragment_settle(fragment, error); /* here: whoever joins now sees it exactly once */
-    if (error != 0) {
-        dropped = ring_remove(tail, fragment);
+void frag_tail_settle(struct frag_tail *tail, struct frag_fragment *fragment, int error) {
+    struct after after = {NULL, NULL};
+    lock(tail);
+    frag_fragment_settle(fragment, error); /* here: who joins now hears of it exactly once */
+    struct kept *kept = find_kept(tail, fragment);
+    if (kept != NULL) {
+        kept->settled = true;
+        kept->outcome->face.kind = error == 0 ? FRAG_TAIL_DURABLE : FRAG_TAIL_FAILED;
+        kept->outcome->face.error = error;
+        push_all(tail, kept->outcome, false, &after);
+        if (error != 0 || kept->forgotten) {
+            remove_kept(tail, kept, &after);
+        }
     }
-    struct list *list = list_here(tail);
-    (void)pthread_mutex_unlock(&tail->lock);
-    int rc = send_to(list, &event);
-    frag_fragment_unref(dropped);
-    return rc;
+    unlock(tail);
+    finish(&after);
 }
 
 void frag_tail_forget(struct frag_tail *tail, struct frag_number number) {
-    for (;;) {
-        struct frag_fragment *dropped = NULL;
-        (void)pthread_mutex_lock(&tail->lock);
-        if (tail->ring_count > 0 &&
-            frag_number_compare((*ring_slot(tail, 0))->start.number, number) <= 0) {
-            dropped = *ring_slot(tail, 0);
-            tail->ring_from = (tail->ring_from + 1) % tail->config.max_fragments;
-            tail->ring_count--;
+    struct after after = {NULL, NULL};
+    lock(tail);
+    for (size_t i = tail->kept_count; i-- > 0;) {
+        struct kept *kept = &tail->kept[i];
+        if (frag_number_compare(kept->sealed->face.number, number) > 0) {
+            continue;
         }
-        (void)pthread_mutex_unlock(&tail->lock);
-        if (dropped == NULL) {
-            return;
+        kept->forgotten = true;
+        if (kept->settled) {
+            remove_kept(tail, kept, &after);
         }
-        frag_fragment_unref(dropped); /* may free megabytes: not under the lock */
     }
+    unlock(tail);
+    finish(&after);
 }
 
-int frag_tail_publish_gap(struct frag_tail *tail, const struct frag_gap *gap, bool open) {
-    const struct frag_tail_event event = {.kind = open ? FRAG_TAIL_GAP_OPEN : FRAG_TAIL_GAP_CLOSE,
-                                          .gap = *gap};
-    return send_to(list_now(tail), &event);
-}
+/* ---- reading: on the loop thread ---- */
 
-/* ---- subscriptions ---- */
-
-static bool has_ended(const struct frag_subscription *subscription) {
-    return atomic_load_explicit(&subscription->ended, memory_order_relaxed);
-}
-
-static void tell(struct frag_subscription *subscription, const struct frag_tail_event *event) {
-    if (!has_ended(subscription)) {
-        subscription->config.handle_event(event, subscription->config.user);
+/* The next event, or how many were missed here. False: nothing waits, whoever comes wakes. */
+static bool take(struct frag_subscription *subscription, struct event **ret_event,
+                 uint64_t *ret_missed) {
+    struct event *event = NULL;
+    uint64_t missed = 0;
+    lock(subscription->tail);
+    if (subscription->joined_next < subscription->joined_count) {
+        event = subscription->joined[subscription->joined_next++];
+    } else {
+        missed = subscription->missed;
+        subscription->missed = 0;
+        while (subscription->count > 0 && subscription->ring[subscription->first] == NULL) {
+            (void)pop(subscription); /* the NULL we have just seen */
+            missed++;
+        }
+        if (missed == 0 && subscription->count > 0) {
+            event = pop(subscription);
+        }
     }
+    bool found = event != NULL || missed > 0;
+    subscription->woken = found;
+    unlock(subscription->tail);
+    *ret_event = event;
+    *ret_missed = missed;
+    return found;
 }
 
-static void tell_joined(struct frag_subscription *subscription) {
-    size_t count = subscription->joined_count;
-    subscription->joined_count = 0;
-    for (size_t i = 0; i < count; i++) {
-        tell(subscription, &subscription->joined[i]->face);
-        event_unref(subscription->joined[i]);
+static void tell(struct frag_subscription *subscription, struct event *event, uint64_t missed) {
+    const struct frag_subscription_config *config = &subscription->config;
+    if (event == NULL) {
+        const struct frag_tail_event miss = {.kind = FRAG_TAIL_MISSED, .missed = missed};
+        config->handle_event(&miss, config->user);
+        return;
     }
+    config->handle_event(&event->face, config->user);
+    struct after after = {NULL, NULL};
+    lock(subscription->tail);
+    event_drop(event, &after);
+    unlock(subscription->tail);
+    finish(&after);
 }
 
-/* Tells what was kept even if nothing new comes. */
-static void join_task(void *user, int status) {
-    struct frag_subscription *subscription = user;
-    if (status == 0) {
-        tell_joined(subscription);
-    }
-    subscription_unref(subscription);
-}
-
+/* A wake-up. The subscription outlives it, whatever handle_event does: handle_closed comes from the
+ * loop. */
 static void handle_message(void *message, void *user) {
     struct frag_subscription *subscription = user;
-    struct event *event = message;
-    tell_joined(subscription);
-    uint64_t missed = atomic_exchange_explicit(&subscription->missed, 0, memory_order_relaxed);
-    if (missed > 0) {
-        const struct frag_tail_event miss = {.kind = FRAG_TAIL_MISSED, .missed = missed};
-        tell(subscription, &miss);
+    struct event *event;
+    uint64_t missed;
+    for (size_t i = 0; i < TURN_EVENTS && !subscription->ended; i++) {
+        if (!take(subscription, &event, &missed)) {
+            return;
+        }
+        tell(subscription, event, missed);
     }
-    tell(subscription, &event->face);
-    event_unref(event);
+    /* Still `woken`: this wake-up goes round once more. Fails when it has ended. */
+    (void)kn_inbox_send(subscription->inbox, message, 1);
 }
 
+/* A wake-up owns nothing. */
 static void discard(void *message, void *user) {
-    struct frag_subscription *subscription = user;
-    atomic_fetch_add_explicit(&subscription->missed, 1, memory_order_relaxed);
-    event_unref(message);
+    (void)message;
+    (void)user;
 }
 
-/* Takes the subscription out of the list. Without memory for a new list it stays in, deaf, until
- * the next change drops it. */
-static void leave_list(struct frag_subscription *subscription) {
-    struct frag_tail *tail = subscription->tail;
-    struct list *old = list_now(tail);
-    struct list *list = list_change(old, NULL);
-    while (list != NULL && !swap_list(tail, old, list)) {
-        list_unref(list);
-        list_unref(old);
-        old = list_now(tail);
-        list = list_change(old, NULL);
+/* ---- subscribing: on the loop thread ---- */
+
+static void leave(struct frag_subscription *subscription) {
+    if (subscription->ended) {
+        return;
     }
-    list_unref(old);
+    subscription->ended = true;
+    struct frag_tail *tail = subscription->tail;
+    struct after after = {NULL, NULL};
+    lock(tail);
+    if (subscription->prev != NULL) {
+        subscription->prev->next = subscription->next;
+    } else {
+        tail->subscriptions = subscription->next;
+    }
+    if (subscription->next != NULL) {
+        subscription->next->prev = subscription->prev;
+    }
+    while (subscription->joined_next < subscription->joined_count) {
+        event_drop(subscription->joined[subscription->joined_next++], &after);
+    }
+    while (subscription->count > 0) {
+        event_drop(pop(subscription), &after);
+    }
+    if (subscription->config.samples) {
+        atomic_fetch_sub_explicit(&tail->sample_subscribers, 1, memory_order_relaxed);
+    }
+    tail->subscription_count--;
+    unlock(tail);
+    finish(&after);
 }
 
 static void handle_closed(void *user) {
     struct frag_subscription *subscription = user;
-    atomic_store_explicit(&subscription->ended, true, memory_order_relaxed);
-    leave_list(subscription);
+    leave(subscription);
     if (subscription->config.handle_closed != NULL) {
         subscription->config.handle_closed(subscription->config.user);
     }
@@ -391,152 +488,93 @@ static int open_subscription(struct frag_tail *tail, struct kn_loop *loop,
     if (subscription == NULL) {
         return -ENOMEM;
     }
-    atomic_init(&subscription->refs, 1);
+    subscription->tail = tail;
     subscription->config = *config;
-    subscription->joined = calloc(tail->config.max_fragments * 2, sizeof(struct event *));
+    if (config->max_events == 0) {
+        subscription->config.max_events = DEFAULT_EVENTS;
+    }
+    subscription->refs = 1;
+    subscription->joined = calloc(tail->config.max_fragments, 2 * sizeof(struct event *));
+    subscription->ring = calloc(subscription->config.max_events, sizeof(struct event *));
     const struct kn_inbox_config inbox_config = {
-        .max_messages = config->max_events == 0 ? 512 : config->max_events,
-        .when_full = KN_QUEUE_DROP_OLDEST,
+        .max_messages = 1,
+        .when_full = KN_QUEUE_REFUSE,
         .handle_message = handle_message,
         .discard = discard,
         .handle_closed = handle_closed,
         .user = subscription,
     };
-    int rc = subscription->joined == NULL
-                 ? -ENOMEM
-                 : kn_inbox_open(loop, &inbox_config, &subscription->inbox);
+    int rc = -ENOMEM;
+    if (subscription->joined != NULL && subscription->ring != NULL) {
+        rc = kn_inbox_open(loop, &inbox_config, &subscription->inbox);
+    }
     if (rc != 0) {
-        free(subscription->joined);
-        free(subscription);
+        subscription_free(subscription);
         return rc;
     }
-    atomic_fetch_add_explicit(&tail->refs, 1, memory_order_relaxed);
-    subscription->tail = tail;
     *ret_subscription = subscription;
     return 0;
 }
 
-/* One moment for both: what is kept, and being in the list. False when the list is not `old` any
- * more. `kept` gets references. */
-static bool enter(struct frag_tail *tail, struct list *old, struct list *list,
-                  struct frag_fragment **kept, bool *durable, size_t *ret_count) {
-    (void)pthread_mutex_lock(&tail->lock);
-    bool same = tail->list == old;
-    if (same) {
-        tail->list = list;
-        *ret_count = tail->ring_count;
-        for (size_t i = 0; i < tail->ring_count; i++) {
-            kept[i] = frag_fragment_ref(*ring_slot(tail, i));
-            durable[i] = frag_fragment_state(kept[i]) == FRAG_DURABLE;
+/* One moment for both: what is kept, and being in the list. */
+static bool enter(struct frag_tail *tail, struct frag_subscription *subscription,
+                  struct frag_number *ret_oldest) {
+    struct after after = {NULL, NULL};
+    lock(tail);
+    tail->refs++;
+    bool any = tail->kept_count > 0;
+    if (any) {
+        *ret_oldest = tail->kept[0].sealed->face.number;
+        wake(subscription, &after); /* tells what is kept even if nothing new comes */
+    }
+    for (size_t i = 0; i < tail->kept_count; i++) {
+        const struct kept *kept = &tail->kept[i];
+        subscription->joined[subscription->joined_count++] = event_ref(kept->sealed);
+        if (kept->settled) {
+            subscription->joined[subscription->joined_count++] = event_ref(kept->outcome);
         }
     }
-    (void)pthread_mutex_unlock(&tail->lock);
-    if (same) {
-        list_unref(old); /* the tail's */
+    subscription->next = tail->subscriptions;
+    if (subscription->next != NULL) {
+        subscription->next->prev = subscription;
     }
-    return same;
-}
-
-static int add_joined(struct frag_subscription *subscription, enum frag_tail_kind kind,
-                      struct frag_fragment *fragment) {
-    const struct frag_tail_event face = {
-        .kind = kind, .number = fragment->start.number, .fragment = fragment};
-    struct event *event = NULL;
-    int rc = event_create(&face, &event);
-    if (rc == 0) {
-        subscription->joined[subscription->joined_count++] = event;
+    tail->subscriptions = subscription;
+    if (subscription->config.samples) {
+        atomic_fetch_add_explicit(&tail->sample_subscribers, 1, memory_order_relaxed);
     }
-    return rc;
-}
-
-static int join(struct frag_subscription *subscription, struct frag_fragment **kept, bool *durable,
-                size_t *ret_count) {
-    struct frag_tail *tail = subscription->tail;
-    size_t count = 0;
-    for (bool entered = false; !entered;) {
-        struct list *old = list_now(tail);
-        struct list *list = NULL;
-        int rc = old->count >= tail->config.max_subscribers ? KN_E_LIMIT : 0;
-        if (rc == 0) {
-            list = list_change(old, subscription);
-            rc = list == NULL ? -ENOMEM : 0;
-        }
-        if (rc == 0) {
-            entered = enter(tail, old, list, kept, durable, &count);
-            if (!entered) {
-                list_unref(list);
-            }
-        }
-        list_unref(old);
-        if (rc != 0) {
-            return rc;
-        }
-    }
-    int rc = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (rc == 0) {
-            rc = add_joined(subscription, FRAG_TAIL_FRAGMENT, kept[i]);
-        }
-        if (rc == 0 && durable[i]) {
-            rc = add_joined(subscription, FRAG_TAIL_DURABLE, kept[i]);
-        }
-    }
-    *ret_count = count;
-    return rc;
-}
-
-static int kick(struct frag_subscription *subscription, struct kn_loop *loop) {
-    if (subscription->joined_count == 0) {
-        return 0;
-    }
-    atomic_fetch_add_explicit(&subscription->refs, 1, memory_order_relaxed);
-    int rc = kn_loop_post(loop, join_task, subscription);
-    if (rc != 0) {
-        subscription_unref(subscription);
-    }
-    return rc;
+    unlock(tail);
+    finish(&after);
+    return any;
 }
 
 int frag_tail_subscribe(struct frag_tail *tail, struct kn_loop *loop,
                         const struct frag_subscription_config *config, bool *ret_kept,
                         struct frag_number *ret_oldest,
                         struct frag_subscription **ret_subscription) {
-    size_t max = tail->config.max_fragments;
-    struct frag_fragment **kept = calloc(max, sizeof(*kept) + sizeof(bool));
-    if (kept == NULL) {
-        return -ENOMEM;
+    KN_ASSERT(config->handle_event != NULL);
+    lock(tail);
+    bool room = tail->subscription_count < tail->config.max_subscribers;
+    tail->subscription_count += room ? 1 : 0;
+    unlock(tail);
+    if (!room) {
+        return KN_E_LIMIT;
     }
-    bool *durable = (bool *)(kept + max);
     struct frag_subscription *subscription = NULL;
-    size_t count = 0;
     int rc = open_subscription(tail, loop, config, &subscription);
-    if (rc == 0) {
-        rc = join(subscription, kept, durable, &count);
-        if (rc == 0) {
-            rc = kick(subscription, loop);
-        }
-        if (rc != 0) {
-            subscription->config.handle_closed = NULL; /* the caller hears of it by rc */
-            frag_tail_unsubscribe(subscription);
-        }
+    if (rc != 0) {
+        lock(tail);
+        tail->subscription_count--;
+        unlock(tail);
+        return rc;
     }
-    if (rc == 0) {
-        *ret_kept = count > 0;
-        if (count > 0) {
-            *ret_oldest = kept[0]->start.number;
-        }
-        *ret_subscription = subscription;
-    }
-    for (size_t i = 0; i < count; i++) {
-        frag_fragment_unref(kept[i]);
-    }
-    free(kept);
-    return rc;
+    *ret_kept = enter(tail, subscription, ret_oldest);
+    *ret_subscription = subscription;
+    return 0;
 }
 
 void frag_tail_unsubscribe(struct frag_subscription *subscription) {
     if (subscription != NULL) {
-        atomic_store_explicit(&subscription->ended, true, memory_order_relaxed);
+        leave(subscription);
         kn_inbox_close(subscription->inbox); /* handle_closed does the rest */
     }
 }

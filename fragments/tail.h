@@ -25,8 +25,8 @@ enum frag_tail_kind {
     FRAG_TAIL_FAILED,   /* ... is lost: `error` says why */
     FRAG_TAIL_GAP_OPEN,
     FRAG_TAIL_GAP_CLOSE,
-    FRAG_TAIL_MISSED /* this subscriber was too slow: `missed` events were dropped for it just here
-                      */
+    FRAG_TAIL_MISSED /* just here `missed` events are lacking: this subscriber was too slow, or
+                      * memory was short */
 };
 
 /* Borrowed for the call; take references to keep. Which members are set follows from the kind. */
@@ -57,22 +57,24 @@ KN_MUST_CHECK int frag_tail_create(const struct frag_tail_config *config,
  */
 void frag_tail_destroy(struct frag_tail *tail);
 
-/* ---- publishing: any thread; events of one thread keep their order. 0 or what is said ---- */
+/* ---- publishing: any thread; one order for all subscribers, in which what returned before
+ * something else was called stands before it. 0 or what is said ---- */
 
-/* -ENOMEM: nobody hears it. Costs nothing while no subscriber wants samples. */
+/* -ENOMEM: who wants samples hears that it missed one. Costs nothing while nobody wants them. */
 KN_MUST_CHECK int frag_tail_publish_sample(struct frag_tail *tail, struct frag_number number,
                                            struct kn_tracks *tracks,
                                            const struct kn_sample *sample);
 /* A sealed fragment, its number above all before it. KN_E_LIMIT: max_fragments are kept already,
- * this one is not taken; -ENOMEM likewise. */
+ * this one is not taken; -ENOMEM likewise: nobody hears of it, now or when it is settled. */
 KN_MUST_CHECK int frag_tail_publish_fragment(struct frag_tail *tail,
                                              struct frag_fragment *fragment);
 /* queued -> durable, or with an error queued -> failed, and tells it; a failed one is not kept any
- * longer. -ENOMEM: settled, but the subscribers were only told that they missed something. */
-KN_MUST_CHECK int frag_tail_settle(struct frag_tail *tail, struct frag_fragment *fragment,
-                                   int error);
-/* The index has the row of this fragment and of all before it. */
+ * longer. After its frag_tail_publish_fragment returned. Cannot fail: that one took the memory. */
+void frag_tail_settle(struct frag_tail *tail, struct frag_fragment *fragment, int error);
+/* The index has the row of this fragment and of all before it. What is not settled by then is kept
+ * until it is. */
 void frag_tail_forget(struct frag_tail *tail, struct frag_number number);
+/* -ENOMEM: the subscribers hear that they missed something. */
 KN_MUST_CHECK int frag_tail_publish_gap(struct frag_tail *tail, const struct frag_gap *gap,
                                         bool open);
 
@@ -80,8 +82,9 @@ KN_MUST_CHECK int frag_tail_publish_gap(struct frag_tail *tail, const struct fra
 
 struct frag_subscription_config {
     bool samples; /* also FRAG_TAIL_SAMPLE */
-    size_t
-        max_events; /* waiting; beyond it the oldest go and FRAG_TAIL_MISSED tells. Default 512 */
+    /* Waiting, besides what was kept when it joined; beyond it the oldest go and FRAG_TAIL_MISSED
+     * tells. 0: 512. */
+    size_t max_events;
     void (*handle_event)(const struct frag_tail_event *event, void *user);
     /* Once, after the last event, because of frag_tail_unsubscribe or because the loop ended: the
      * subscription is gone and `user` may be freed. May be NULL. */
@@ -89,8 +92,8 @@ struct frag_subscription_config {
     void *user;
 };
 
-/* 0; KN_E_LIMIT (max_subscribers); -ENOMEM; libuv's error. `ret_kept` tells whether any fragment is
- * kept, `ret_oldest` its number. No event comes before this returns. */
+/* 0; KN_E_LIMIT (max_subscribers); -ENOMEM; KN_E_CLOSED (the loop is ending). `ret_kept` tells
+ * whether any fragment is kept, `ret_oldest` its number. No event comes before this returns. */
 KN_MUST_CHECK int frag_tail_subscribe(struct frag_tail *tail, struct kn_loop *loop,
                                       const struct frag_subscription_config *config, bool *ret_kept,
                                       struct frag_number *ret_oldest,

@@ -140,13 +140,18 @@ int frag_mkv_block_head(struct frag_mkv_parser *parser, const uint8_t *data, siz
     return (int)reader.at;
 }
 
+static int bad_time(struct frag_mkv_parser *parser) {
+    return frag_mkv_fail(parser, FRAG_MKV_BAD_TIME, parser->element.offset,
+                         "a block's time lies beyond the year 2116");
+}
+
 static int block_time(struct frag_mkv_parser *parser, int64_t *ret_time_ns) {
     int64_t ticks = 0;
     int64_t scale = (int64_t)parser->scale_ns;
     if (!kn_i64_add((int64_t)parser->timecode, parser->block.relative, &ticks) ||
-        !kn_i64_mul(ticks, scale, ret_time_ns)) {
-        return frag_mkv_fail(parser, FRAG_MKV_BAD_TIME, parser->element.offset,
-                             "a block's time does not fit in 64 bits of nanoseconds");
+        !kn_i64_mul(ticks, scale, ret_time_ns) || *ret_time_ns > MKV_TIME_MAX_NS ||
+        *ret_time_ns < -MKV_TIME_MAX_NS) {
+        return bad_time(parser);
     }
     return 0;
 }
@@ -157,7 +162,8 @@ static int64_t frame_duration(const struct frag_mkv_parser *parser, bool in_grou
     int64_t duration = 0;
     if (in_group && parser->group.has_duration) {
         if (parser->group.duration > (uint64_t)INT64_MAX ||
-            !kn_i64_mul((int64_t)parser->group.duration, (int64_t)parser->scale_ns, &duration)) {
+            !kn_i64_mul((int64_t)parser->group.duration, (int64_t)parser->scale_ns, &duration) ||
+            duration > MKV_TIME_MAX_NS) {
             return 0;
         }
         return duration / parser->block.count;
@@ -189,12 +195,12 @@ int frag_mkv_block_emit(struct frag_mkv_parser *parser, bool in_group) {
     };
     for (unsigned i = 0; i < block->count && rc == 0; i++) {
         frame.size = block->sizes[i];
+        if (frame.time_ns > MKV_TIME_MAX_NS) {
+            return bad_time(parser);
+        }
         rc = frag_mkv_answer(parser, parser->handler->frame(&frame, parser->user));
         frame.offset += frame.size;
-        if (!kn_i64_add(frame.time_ns, frame.duration_ns, &frame.time_ns)) {
-            return frag_mkv_fail(parser, FRAG_MKV_BAD_TIME, parser->element.offset,
-                                 "a lace's time does not fit in 64 bits of nanoseconds");
-        }
+        frame.time_ns += frame.duration_ns;
     }
     return rc;
 }

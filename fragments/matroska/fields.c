@@ -400,9 +400,10 @@ static int leaf_cluster(struct frag_mkv_parser *parser, const uint8_t *data, siz
     }
     uint64_t timecode = to_uint(data, size);
     if (timecode > (uint64_t)INT64_MAX ||
-        !kn_i64_mul((int64_t)timecode, (int64_t)parser->scale_ns, &parser->time_ns)) {
+        !kn_i64_mul((int64_t)timecode, (int64_t)parser->scale_ns, &parser->time_ns) ||
+        parser->time_ns > MKV_TIME_MAX_NS) {
         return frag_mkv_fail(parser, FRAG_MKV_BAD_TIME, parser->element.offset,
-                             "a cluster's time does not fit in 64 bits of nanoseconds");
+                             "a cluster's time lies beyond the year 2116");
     }
     parser->timecode = timecode;
     parser->time_seen = true;

@@ -13,6 +13,8 @@
  * payload, so its head has no bound but this one (a lace of 2 MB); larger ones are refused. */
 #define MKV_BLOCK_HEAD_MAX 8192u
 #define MKV_STRING_MAX 65536u
+/* Times reach to 2116, so that sums and differences of two of them fit into 64 bits. */
+#define MKV_TIME_MAX_NS (INT64_MAX / 2)
 #define MKV_TAG_NAME_MAX 512
 
 enum mkv_kind {

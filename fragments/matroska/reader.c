@@ -156,26 +156,30 @@ static int put_framing_right(struct frag_mkv_reader *reader, struct kn_buffer **
         sample->buffer = NULL; /* its new one is not final yet */
         reader->converted++;
     }
+    struct kn_buffer *converted = NULL;
     int rc = kn_writer_status(&writer);
     if (rc == 0 && reader->converted > 0) {
         size_t size = 0;
         uint8_t *data = kn_writer_take(&writer, &size);
-        rc = kn_buffer_wrap(reader->budget, data, size, free, data, ret_converted);
+        rc = kn_buffer_wrap(reader->budget, data, size, free, data, &converted);
         if (rc != 0) {
             free(data);
         }
     }
     kn_writer_finish(&writer);
-    for (size_t i = 0; rc == 0 && i < reader->sample_count; i++) {
+    if (rc != 0 || converted == NULL) {
+        return rc;
+    }
+    for (size_t i = 0; i < reader->sample_count; i++) {
         struct kn_sample *sample = &reader->samples[i];
         if (sample->buffer == NULL) {
-            sample->buffer = *ret_converted;
+            sample->buffer = converted;
             /* A frame of start codes alone converts to nothing, perhaps all of them. */
-            sample->data =
-                sample->buffer->data == NULL ? NULL : sample->buffer->data + reader->places[i];
+            sample->data = converted->data == NULL ? NULL : converted->data + reader->places[i];
         }
     }
-    return rc;
+    *ret_converted = converted;
+    return 0;
 }
 
 static int find_times(struct frag_mkv_reader *reader) {
@@ -352,11 +356,6 @@ static int handle_frame(const struct frag_mkv_frame *frame, void *user) {
     if (rc != 0) {
         return rc;
     }
-    /* Both times come from one cluster time and differ by 16 bits of ticks, or by a lace. */
-    int64_t pts_ns = 0;
-    if (__builtin_sub_overflow(frame->time_ns, reader->time_ns, &pts_ns)) {
-        return KN_E_MALFORMED;
-    }
     unsigned flags = 0;
     /* Every audio packet can be decoded alone; the AWS SDK flags none of them. */
     bool audio = reader->tracks->items[frame->track].media == KN_MEDIA_AUDIO;
@@ -366,7 +365,7 @@ static int handle_frame(const struct frag_mkv_frame *frame, void *user) {
     reader->places[reader->sample_count] = (size_t)(frame->offset - reader->cluster.offset);
     reader->samples[reader->sample_count++] = (struct kn_sample){
         .size = (size_t)frame->size, /* fits: its bytes are in the cluster */
-        .pts_ns = pts_ns,
+        .pts_ns = frame->time_ns - reader->time_ns,
         .duration_ns = frame->duration_ns,
         .flags = (uint16_t)flags,
         .track = frame->track,
