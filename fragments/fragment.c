@@ -108,6 +108,7 @@ void frag_fragment_seal(struct frag_fragment *face, int64_t duration_ns) {
 
 void frag_fragment_settle(struct frag_fragment *face, int error) {
     struct fragment *fragment = inside(face);
+    KN_ASSERT(error <= 0);
     fragment->error = error;
     set_state(fragment, FRAG_QUEUED, error == 0 ? FRAG_DURABLE : FRAG_FAILED);
 }

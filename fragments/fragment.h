@@ -28,8 +28,12 @@ struct frag_number {
 };
 
 #define FRAG_NUMBER_TEXT_BYTES 48
+/* The last sequence that fits 47 digits with any other members: 407 million epochs. Some numbers of
+ * the next one fit too. Who reads a sequence from a database checks it. */
+#define FRAG_NUMBER_SEQUENCE_MAX UINT64_C(1748095099948350601)
 
-/* Returns `text`, 47 digits and NUL. */
+/* Returns `text`, 47 digits and NUL. The caller guarantees that they suffice; they do for whatever
+ * frag_number_parse gave. */
 const char *frag_number_format(struct frag_number number, char text[static FRAG_NUMBER_TEXT_BYTES]);
 /* Exactly 47 digits of a number as above: 0 or KN_E_MALFORMED. */
 KN_MUST_CHECK int frag_number_parse(const char *text, struct frag_number *ret_number);

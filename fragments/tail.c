@@ -33,7 +33,7 @@ struct frag_subscription {
     struct frag_tail *tail;
     struct frag_subscription_config config;
     struct kn_inbox *inbox;
-    bool ended; /* loop thread: nothing more is told */
+    bool ended; /* loop thread: it has left */
     /* Under the tail's lock: */
     size_t refs; /* one until handle_closed, one while it is in a `struct after` */
     bool woken;
@@ -418,13 +418,13 @@ static void tell(struct frag_subscription *subscription, struct event *event, ui
     finish(&after);
 }
 
-/* A wake-up. The subscription outlives it, whatever handle_event does: handle_closed comes from the
- * loop. */
+/* A wake-up. The subscription outlives it, whatever handle_event does: handle_closed comes later,
+ * from the loop. Once it has left there is nothing to take. */
 static void handle_message(void *message, void *user) {
     struct frag_subscription *subscription = user;
     struct event *event;
     uint64_t missed;
-    for (size_t i = 0; i < TURN_EVENTS && !subscription->ended; i++) {
+    for (size_t i = 0; i < TURN_EVENTS; i++) {
         if (!take(subscription, &event, &missed)) {
             return;
         }
