@@ -1,12 +1,14 @@
 /* kinora: the command line. The only file that sees every face. */
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/text.h"
 #include "fragments/fragments.h"
 
 /* Documented in every --help; scripts build on them. */
@@ -42,8 +44,14 @@ static int wrong_usage(const struct command *command) {
     return EXIT_USAGE;
 }
 
+/* A name from the command line or an error text, for a terminal. */
+static const char *plain(const char *text) {
+    static char room[PATH_MAX];
+    return kn_text_plain(text, SIZE_MAX, room, sizeof(room));
+}
+
 static int refused(const char *what, int error) {
-    fprintf(stderr, "kinora: %s: %s\n", what, kn_error_text(error));
+    fprintf(stderr, "kinora: %s: %s\n", plain(what), kn_error_text(error));
     return EXIT_FAILED;
 }
 
@@ -80,19 +88,27 @@ static int run_inspect(const struct command *command, int argc, char **argv) {
     if (optind + 1 != argc) {
         return wrong_usage(command);
     }
-    bool file_bad = false;
-    int rc = frag_inspect_file(argv[optind], &inspect, stdout, &file_bad);
-    if (rc != 0 && !file_bad) {
+    enum frag_inspect_end end = FRAG_INSPECT_WHOLE;
+    int rc = frag_inspect_file(argv[optind], &inspect, stdout, &end);
+    switch (end) {
+    case FRAG_INSPECT_WHOLE:
+        return EXIT_FINE;
+    case FRAG_INSPECT_DAMAGED:
+        return EXIT_BAD_INPUT;
+    case FRAG_INSPECT_UNREAD:
         return refused(argv[optind], rc);
+    case FRAG_INSPECT_UNPRINTED:
+        return refused("standard output", rc);
     }
-    return rc == 0 ? EXIT_FINE : EXIT_BAD_INPUT;
+    return EXIT_FAILED;
 }
 
 /* ---- rewrite ---- */
 
 static void tell_damage(const char *from, const struct frag_rewrite_result *result) {
-    fprintf(stderr, "kinora: %s is damaged at byte %llu: %s. ", from,
-            (unsigned long long)result->error.offset, result->error.text);
+    fprintf(stderr, "kinora: %s is damaged ", plain(from));
+    fprintf(stderr, "at byte %llu: %s. ", (unsigned long long)result->error.offset,
+            plain(result->error.text));
     if (result->fragments > 0) {
         fprintf(stderr, "The %zu fragments before it were kept, nothing behind it.\n",
                 result->fragments);
@@ -104,25 +120,25 @@ static void tell_damage(const char *from, const struct frag_rewrite_result *resu
 static int explain_rewrite(const char *from, const char *to, int rc,
                            const struct frag_rewrite_result *result) {
     if (rc == -EEXIST) {
-        fprintf(stderr, "kinora: %s exists already; --force replaces it\n", to);
+        fprintf(stderr, "kinora: %s exists already; --force replaces it\n", plain(to));
         return EXIT_FAILED;
     }
     if (rc == KN_E_UNSUPPORTED && result->error.fault == FRAG_MKV_STOPPED) {
         fprintf(stderr,
                 "kinora: %s: a track's parameter sets come only after its first fragment, at byte "
                 "%llu; one header cannot tell both\n",
-                from, (unsigned long long)result->error.offset);
+                plain(from), (unsigned long long)result->error.offset);
         return EXIT_BAD_INPUT;
     }
     if (rc == KN_E_TRUNCATED && result->error.fault == FRAG_MKV_FINE) {
-        fprintf(stderr, "kinora: %s holds no fragment: nothing was written\n", from);
+        fprintf(stderr, "kinora: %s holds no fragment: nothing was written\n", plain(from));
         return EXIT_BAD_INPUT;
     }
     if (rc == KN_E_TRUNCATED) {
         tell_damage(from, result);
         return EXIT_BAD_INPUT;
     }
-    return refused(from, rc);
+    return refused(result->about_new ? to : from, rc);
 }
 
 static int run_rewrite(const struct command *command, int argc, char **argv) {
@@ -153,8 +169,8 @@ static int run_rewrite(const struct command *command, int argc, char **argv) {
     if (rc != 0) {
         return explain_rewrite(from, to, rc, &result);
     }
-    printf("%s: %zu fragments, %zu frames, %llu bytes\n", to, result.fragments, result.samples,
-           (unsigned long long)result.bytes);
+    printf("%s: %zu fragments, %zu frames, %llu bytes\n", plain(to), result.fragments,
+           result.samples, (unsigned long long)result.bytes);
     if (result.error.fault != FRAG_MKV_FINE) {
         tell_damage(from, &result);
         return EXIT_BAD_INPUT;
@@ -241,6 +257,6 @@ int main(int argc, char **argv) {
             return code;
         }
     }
-    fprintf(stderr, "kinora: there is no command '%s'; kinora --help lists them\n", argv[1]);
+    fprintf(stderr, "kinora: there is no command '%s'; kinora --help lists them\n", plain(argv[1]));
     return EXIT_USAGE;
 }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/text.h"
 
 static const char cut_mark[] = " truncated=true\n";
 #define CUT_MARK_BYTES (sizeof(cut_mark) - 1)
@@ -61,37 +62,6 @@ static size_t finish_line(struct line *line) {
 
 /* ---- values ---- */
 
-static bool is_continuation(unsigned char byte) {
-    return (byte & 0xc0) == 0x80;
-}
-
-/* Characters that change how a terminal shows the rest: C1 controls, line and paragraph separators,
- * and the overrides of writing direction. */
-static bool is_treacherous(uint32_t c) {
-    return c < 0xa0 || (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
-}
-
-/* The length of the well-formed, harmless character of several bytes at `s`; 0 if there is none. */
-static size_t multibyte_length(const unsigned char *s, size_t left) {
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    size_t length = s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
-    if (s[0] < 0xc2 || s[0] > 0xf4 || length > left) {
-        return 0;
-    }
-    uint32_t c = s[0] & (0x7fu >> length);
-    for (size_t i = 1; i < length; i++) {
-        if (!is_continuation(s[i])) {
-            return 0;
-        }
-        c = c << 6 | (s[i] & 0x3fu);
-    }
-    bool surrogate = c >= 0xd800 && c <= 0xdfff;
-    if (c < least[length] || c > 0x10ffff || surrogate || is_treacherous(c)) {
-        return 0;
-    }
-    return length;
-}
-
 static bool is_bare(char c) {
     return c > ' ' && c < 0x7f && c != '"' && c != '\\' && c != '=';
 }
@@ -124,7 +94,7 @@ static void put_quoted(struct line *line, const char *value, size_t size) {
     line->quoted = true;
     put(line, "\"", 1);
     for (size_t i = 0; i < size && !line->full;) {
-        size_t length = s[i] >= 0x80 ? multibyte_length(s + i, size - i) : 1;
+        size_t length = s[i] < 0x80 ? 1 : kn_text_character(value + i, size - i);
         if (length == 0 || s[i] < ' ' || s[i] == 0x7f || s[i] == '"' || s[i] == '\\') {
             put_escaped(line, s[i]);
             i++;

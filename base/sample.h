@@ -27,6 +27,7 @@ struct kn_sample {
     int64_t pts_ns;      /* from the fragment's producer time; may be below 0 */
     int64_t dts_ns;      /* same origin; computed by the reader, not stored */
     int64_t duration_ns; /* 0: until the next sample of its track */
+    int64_t discard_ns;  /* sound to be thrown away behind it (below 0: before it); as a rule 0 */
     uint16_t flags;      /* enum kn_sample_flags */
     uint8_t track;       /* index into the fragment's kn_tracks */
 };

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/text.h"
 #include "base/time.h"
 #include "fragments/inspect_report.h"
 #include "fragments/read_file.h"
@@ -235,7 +236,7 @@ static int handle_fragment(const struct frag_mkv_fragment *fragment, void *user)
         first || report.end_ns > inspection->end_ns ? report.end_ns : inspection->end_ns;
     note_cluster(inspection, &report);
     frag_inspect_print_fragment(inspection, &report);
-    return inspection->print_failed ? -EIO : 0;
+    return inspection->print_failed;
 }
 
 /* ---- everything else ---- */
@@ -255,13 +256,12 @@ static int handle_tag(const struct frag_mkv_tag *tag, void *user) {
         return -ENOMEM;
     }
     inspection->tag_count++;
+    const char *value = (const char *)tag->value;
     if (tag->binary) {
         (void)snprintf(kept->value, sizeof(kept->value), "(%zu bytes)", tag->value_bytes);
     } else {
-        (void)snprintf(kept->value, sizeof(kept->value), "%.*s",
-                       tag->value_bytes > INSPECT_TAG_VALUE_BYTES ? INSPECT_TAG_VALUE_BYTES
-                                                                  : (int)tag->value_bytes,
-                       (const char *)tag->value);
+        size_t size = kn_text_cut(value, tag->value_bytes, sizeof(kept->value) - 1);
+        memcpy(kept->value, value, size); /* the room was zeros */
     }
     kept->offset = tag->offset;
     kept->fragment = inspection->fragments;
@@ -303,18 +303,22 @@ static int handle_bad_crc(const struct frag_mkv_element *element, void *user) {
 }
 
 static int inspect(struct inspection *inspection, struct frag_mkv_reader *reader,
-                   bool *ret_file_bad) {
+                   enum frag_inspect_end *ret_end) {
     bool io = false;
     int rc = frag_read_file(inspection->path, reader, inspection->options.progress,
                             &inspection->file_bytes, &io);
     const struct frag_mkv_error *error = frag_mkv_reader_error(reader);
-    if (io || error->fault == FRAG_MKV_STOPPED || error->fault == FRAG_MKV_NO_MEMORY) {
-        return inspection->print_failed ? -EIO : rc;
+    bool stopped = error->fault == FRAG_MKV_STOPPED || error->fault == FRAG_MKV_NO_MEMORY;
+    if (!io && !stopped) {
+        inspection->error = error;
+        *ret_end = rc == 0 ? FRAG_INSPECT_WHOLE : FRAG_INSPECT_DAMAGED;
+        frag_inspect_print_end(inspection);
     }
-    *ret_file_bad = rc != 0;
-    inspection->error = error;
-    frag_inspect_print_end(inspection);
-    return inspection->print_failed ? -EIO : rc;
+    if (inspection->print_failed != 0) {
+        *ret_end = FRAG_INSPECT_UNPRINTED;
+        return inspection->print_failed;
+    }
+    return rc;
 }
 
 static void finish(struct inspection *inspection) {
@@ -330,7 +334,7 @@ static void finish(struct inspection *inspection) {
 }
 
 int frag_inspect_file(const char *path, const struct frag_inspect_options *options, FILE *out,
-                      bool *ret_file_bad) {
+                      enum frag_inspect_end *ret_end) {
     static const struct frag_mkv_reader_handler handler = {
         .ebml = handle_ebml,
         .begin = handle_begin,
@@ -340,7 +344,7 @@ int frag_inspect_file(const char *path, const struct frag_inspect_options *optio
         .tag = handle_tag,
         .bad_crc = handle_bad_crc,
     };
-    *ret_file_bad = false;
+    *ret_end = FRAG_INSPECT_UNREAD;
     struct inspection *inspection = calloc(1, sizeof(*inspection));
     if (inspection == NULL) {
         return -ENOMEM;
@@ -356,7 +360,7 @@ int frag_inspect_file(const char *path, const struct frag_inspect_options *optio
     struct frag_mkv_reader *reader = NULL;
     int rc = inspection->tags == NULL ? -ENOMEM : frag_mkv_reader_create(&config, &reader);
     if (rc == 0) {
-        rc = inspect(inspection, reader, ret_file_bad);
+        rc = inspect(inspection, reader, ret_end);
         frag_mkv_reader_destroy(reader);
     }
     finish(inspection);

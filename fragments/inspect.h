@@ -15,17 +15,24 @@ struct frag_inspect_options {
     bool progress; /* tell on standard error how far it is, if it takes long */
 };
 
+enum frag_inspect_end {
+    FRAG_INSPECT_WHOLE,    /* the file was read to its end and nothing is wrong with it */
+    FRAG_INSPECT_DAMAGED,  /* it has an error, which was printed; everything before it was shown */
+    FRAG_INSPECT_UNREAD,   /* it cannot be read, or memory is short */
+    FRAG_INSPECT_UNPRINTED /* `out` does not take more */
+};
+
 /* Reads `path` ("-": standard input) from end to end and prints tracks, fragments, tags and what is
- * odd to `out`. 0 for a whole file; the first error of the file (printed too, with its offset) with
- * everything before it shown; or a negative errno when it cannot be read or printed: told apart by
- * ret_file_bad. */
+ * odd to `out`. 0 for a whole file; else `ret_end` tells what the result is about: the file's first
+ * error, or a negative errno. */
 KN_MUST_CHECK int frag_inspect_file(const char *path, const struct frag_inspect_options *options,
-                                    FILE *out, bool *ret_file_bad);
+                                    FILE *out, enum frag_inspect_end *ret_end);
 
 struct frag_rewrite_result {
     size_t fragments;
     size_t samples;
     uint64_t bytes;              /* of the new file */
+    bool about_new;              /* an errno is about the new file, not the old one */
     struct frag_mkv_error error; /* of the old one; fault FRAG_MKV_FINE for a whole file */
 };
 

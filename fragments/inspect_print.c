@@ -1,9 +1,12 @@
 /* The words and the JSON of `kinora inspect`. JSON is made piece by piece, so its size costs no
  * memory; every value in it comes from jansson, which escapes what strangers wrote. */
+#include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <limits.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "base/time.h"
 #include "fragments/inspect_report.h"
 
@@ -32,21 +35,17 @@ static const struct {
 
 /* ---- text ---- */
 
-static void check(struct inspection *inspection, int written) {
-    inspection->print_failed = inspection->print_failed || written < 0;
+static void check(struct inspection *inspection, bool printed) {
+    if (!printed && inspection->print_failed == 0) {
+        inspection->print_failed = errno != 0 ? -errno : -EIO;
+    }
 }
 
-#define PRINT(...) check(inspection, fprintf(inspection->out, __VA_ARGS__))
+#define PRINT(...) check(inspection, fprintf(inspection->out, __VA_ARGS__) >= 0)
 
-/* Bytes of a stranger on a terminal: control characters would act there. */
+/* What a stranger wrote, for a terminal: control characters would act there. */
 static const char *plain(const char *text, char *room, size_t room_bytes) {
-    size_t i = 0;
-    for (; text[i] != '\0' && i + 1 < room_bytes; i++) {
-        unsigned char byte = (unsigned char)text[i];
-        room[i] = byte < 0x20 || byte == 0x7F ? '?' : text[i];
-    }
-    room[i] = '\0';
-    return room;
+    return kn_text_plain(text, SIZE_MAX, room, room_bytes);
 }
 
 /* Seconds, or a date where the time is one. */
@@ -135,10 +134,11 @@ static void print_frames(struct inspection *inspection, const struct frag_mkv_fr
 }
 
 static void print_summary(struct inspection *inspection) {
-    char text[FRAG_MKV_TEXT_BYTES];
+    char text[PATH_MAX];
     char first[TIME_TEXT_BYTES];
     char last[TIME_TEXT_BYTES];
-    PRINT("%s: %s, %" PRIu64 " bytes\n", inspection->path,
+    PRINT("%s: ", plain(inspection->path, text, sizeof(text)));
+    PRINT("%s, %" PRIu64 " bytes\n",
           inspection->ebml.doc_type[0] == '\0'
               ? "no Matroska"
               : plain(inspection->ebml.doc_type, text, sizeof(text)),
@@ -195,25 +195,30 @@ static void print_text_end(struct inspection *inspection) {
 
 /* Prints one value and frees it. What is no UTF-8 has been replaced before. */
 static void put_json(struct inspection *inspection, json_t *value) {
-    bool bad =
-        value == NULL || json_dumpf(value, inspection->out, JSON_COMPACT | JSON_ENCODE_ANY) != 0;
-    inspection->print_failed = inspection->print_failed || bad;
+    check(inspection,
+          value != NULL && json_dumpf(value, inspection->out, JSON_COMPACT | JSON_ENCODE_ANY) == 0);
     json_decref(value);
 }
 
-/* A string of unknown origin: bytes that are no UTF-8 become question marks. */
+/* A string of unknown origin. jansson escapes what needs it; bytes that are no UTF-8, which it
+ * refuses, become '?'. */
 static json_t *json_text(const char *text) {
     json_t *value = json_string(text);
     if (value != NULL) {
         return value;
     }
-    char copy[FRAG_MKV_TEXT_BYTES * 4];
-    size_t i = 0;
-    for (; text[i] != '\0' && i + 1 < sizeof(copy); i++) {
-        copy[i] = (unsigned char)text[i] >= 0x80 ? '?' : text[i];
+    char copy[PATH_MAX];
+    size_t size = strnlen(text, sizeof(copy) - 1);
+    for (size_t i = 0; i < size;) {
+        size_t length = (text[i] & 0x80) == 0 ? 1 : kn_text_character(text + i, size - i);
+        if (length == 0) {
+            copy[i++] = '?';
+            continue;
+        }
+        memcpy(copy + i, text + i, length);
+        i += length;
     }
-    copy[i] = '\0';
-    return json_string(copy);
+    return json_stringn(copy, size);
 }
 
 static json_t *json_u64(uint64_t value) {
@@ -375,5 +380,5 @@ void frag_inspect_print_end(struct inspection *inspection) {
     } else {
         print_text_end(inspection);
     }
-    inspection->print_failed = inspection->print_failed || fflush(inspection->out) != 0;
+    check(inspection, fflush(inspection->out) == 0);
 }

@@ -57,7 +57,7 @@ struct inspection {
     const char *path;
     struct frag_inspect_options options;
     FILE *out;
-    bool print_failed;
+    int print_failed; /* 0, or the negative errno of the first time */
     uint64_t file_bytes;
 
     struct frag_mkv_ebml ebml;

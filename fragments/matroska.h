@@ -102,6 +102,7 @@ struct frag_mkv_frame {
     uint64_t size;
     int64_t time_ns;     /* cluster time + block time; of later frames in a lace: by duration */
     int64_t duration_ns; /* 0: not said */
+    int64_t discard_ns;  /* DiscardPadding; 0 as a rule */
     uint8_t track;       /* index into the tracks given to handler.tracks */
     bool key, invisible, disposable, laced;
 };
@@ -300,9 +301,9 @@ struct frag_mkv_packer;
 KN_MUST_CHECK int frag_mkv_packer_create(struct frag_mkv_packer **ret_packer);
 void frag_mkv_packer_destroy(struct frag_mkv_packer *packer);
 /* Cluster of known size (8 bytes) at `timecode`, one SimpleBlock a sample, a BlockGroup where the
- * duration is said and not the track's default. The result borrows the samples' bytes and the
- * packer's memory until its next call. 0, -ENOMEM, -ERANGE (a sample over ±32767 ticks from the
- * cluster), -EINVAL (no such track). */
+ * duration is said and not the track's default, or sound is to be discarded. The result borrows the
+ * samples' bytes and the packer's memory until its next call. 0, -ENOMEM, -ERANGE (a sample over
+ * ±32767 ticks from the cluster), -EINVAL (no such track, or a number over 56 bits). */
 KN_MUST_CHECK int frag_mkv_pack_cluster(struct frag_mkv_packer *packer,
                                         const struct kn_tracks *tracks, uint64_t timecode_scale_ns,
                                         uint64_t timecode, const struct kn_sample *samples,

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
@@ -40,6 +41,12 @@ struct rewriter {
 
 /* ---- writing ---- */
 
+/* The negative errno, as one about the new file. */
+static int new_failed(struct rewriter *rewriter) {
+    rewriter->result.about_new = true;
+    return -errno;
+}
+
 static int write_slices(struct rewriter *rewriter, struct iovec *iov, size_t count) {
     while (count > 0) {
         int batch = count > IOV_MAX ? IOV_MAX : (int)count;
@@ -48,7 +55,7 @@ static int write_slices(struct rewriter *rewriter, struct iovec *iov, size_t cou
             continue;
         }
         if (wrote < 0) {
-            return -errno;
+            return new_failed(rewriter);
         }
         rewriter->at += (uint64_t)wrote;
         size_t left = (size_t)wrote;
@@ -245,7 +252,7 @@ static int end_file(struct rewriter *rewriter) {
     make_header(rewriter, duration_ns > 0 ? duration_ns : 0,
                 rewriter->at - rewriter->layout.segment_data_at);
     if (lseek(rewriter->fd, 0, SEEK_SET) != 0) {
-        return -errno;
+        return new_failed(rewriter);
     }
     rc = write_out(rewriter);
     if (rc != 0) {
@@ -257,10 +264,10 @@ static int end_file(struct rewriter *rewriter) {
         return rc;
     }
     if (lseek(rewriter->fd, (off_t)rewriter->layout.seek_head_at, SEEK_SET) < 0) {
-        return -errno;
+        return new_failed(rewriter);
     }
     rc = write_out(rewriter);
-    return rc == 0 && fsync(rewriter->fd) != 0 ? -errno : rc;
+    return rc == 0 && fsync(rewriter->fd) != 0 ? new_failed(rewriter) : rc;
 }
 
 static int copy(struct rewriter *rewriter, const char *from, bool progress) {
@@ -291,13 +298,25 @@ static int copy(struct rewriter *rewriter, const char *from, bool progress) {
     return end_file(rewriter);
 }
 
-static int rewrite_to(const char *from, const char *path, bool progress,
-                      struct frag_rewrite_result *ret_result) {
-    struct rewriter rewriter = {.info.timecode_scale_ns = FRAG_MKV_DEFAULT_SCALE_NS};
-    rewriter.fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (rewriter.fd < 0) {
-        return -errno;
+/* A new file beside `to`, which nobody else has: its name goes to `part`. */
+static int open_part(const char *to, char part[static PATH_MAX]) {
+    for (int i = 1; i < 100; i++) {
+        int length = snprintf(part, PATH_MAX, "%s.part%d", to, i);
+        if (length < 0 || length >= PATH_MAX) {
+            return -ENAMETOOLONG;
+        }
+        int fd = open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (fd >= 0 || errno != EEXIST) {
+            return fd >= 0 ? fd : -errno;
+        }
     }
+    return -EEXIST;
+}
+
+static int rewrite_into(int fd, const char *from, bool progress,
+                        struct frag_rewrite_result *result) {
+    struct rewriter rewriter = {
+        .fd = fd, .info.timecode_scale_ns = FRAG_MKV_DEFAULT_SCALE_NS, .result = *result};
     kn_writer_init_growing(&rewriter.out, SIZE_MAX / 2);
     kn_writer_init_growing(&rewriter.early, TAGS_MAX_BYTES);
     kn_writer_init_growing(&rewriter.tag_bytes, TAGS_MAX_BYTES);
@@ -306,9 +325,6 @@ static int rewrite_to(const char *from, const char *path, bool progress,
     if (rc == 0) {
         rc = copy(&rewriter, from, progress);
     }
-    if (close(rewriter.fd) != 0 && rc == 0) {
-        rc = -errno;
-    }
     frag_mkv_packer_destroy(rewriter.packer);
     kn_tracks_unref(rewriter.tracks);
     kn_writer_finish(&rewriter.out);
@@ -316,24 +332,46 @@ static int rewrite_to(const char *from, const char *path, bool progress,
     kn_writer_finish(&rewriter.tag_bytes);
     free(rewriter.tags);
     free(rewriter.cues);
-    *ret_result = rewriter.result;
+    *result = rewriter.result;
     return rc;
+}
+
+/* Gives the complete file its name. */
+static int name_it(const char *part, const char *to, bool replace) {
+    unsigned flags = replace ? 0 : RENAME_NOREPLACE;
+    if (renameat2(AT_FDCWD, part, AT_FDCWD, to, flags) == 0) {
+        return 0;
+    }
+    if (errno != EINVAL && errno != ENOSYS) {
+        return -errno;
+    }
+    /* A file system that cannot refuse to replace: look first. */
+    if (!replace && access(to, F_OK) == 0) {
+        return -EEXIST;
+    }
+    return rename(part, to) == 0 ? 0 : -errno;
 }
 
 int frag_rewrite_file(const char *from, const char *to, bool replace, bool progress,
                       struct frag_rewrite_result *ret_result) {
-    *ret_result = (struct frag_rewrite_result){0};
+    *ret_result = (struct frag_rewrite_result){.about_new = true};
     if (!replace && access(to, F_OK) == 0) {
         return -EEXIST;
     }
     char part[PATH_MAX];
-    int length = snprintf(part, sizeof(part), "%s.part", to);
-    if (length < 0 || (size_t)length >= sizeof(part)) {
-        return -ENAMETOOLONG;
+    int fd = open_part(to, part);
+    if (fd < 0) {
+        return fd;
     }
-    int rc = rewrite_to(from, part, progress, ret_result);
-    if (rc == 0 && rename(part, to) != 0) {
+    ret_result->about_new = false;
+    int rc = rewrite_into(fd, from, progress, ret_result);
+    if (close(fd) != 0 && rc == 0) {
         rc = -errno;
+        ret_result->about_new = true;
+    }
+    if (rc == 0) {
+        rc = name_it(part, to, replace);
+        ret_result->about_new = rc != 0;
     }
     if (rc != 0) {
         (void)unlink(part); /* nothing more can be done about it */

@@ -195,6 +195,7 @@ int frag_mkv_block_emit(struct frag_mkv_parser *parser, bool in_group) {
     };
     for (unsigned i = 0; i < block->count && rc == 0; i++) {
         frame.size = block->sizes[i];
+        frame.discard_ns = in_group && i + 1 == block->count ? parser->group.discard_ns : 0;
         if (frame.time_ns > MKV_TIME_MAX_NS) {
             return bad_time(parser);
         }

@@ -78,7 +78,7 @@ static int64_t dts_at(const int64_t *sorted, size_t depth, int64_t step, size_t 
     int64_t dts = 0;
     if (__builtin_mul_overflow((int64_t)(depth - i), step, &back) ||
         __builtin_sub_overflow(sorted[0], back, &dts)) {
-        return sorted[0];
+        return INT64_MIN; /* only of hostile times; still rising, still not over its pts */
     }
     return dts;
 }

@@ -21,6 +21,14 @@ static uint64_t to_uint(const uint8_t *data, size_t size) {
     return value;
 }
 
+static int64_t to_sint(const uint8_t *data, size_t size) {
+    uint64_t value = to_uint(data, size);
+    if (size > 0 && size < 8 && (data[0] & 0x80) != 0) {
+        value |= UINT64_MAX << (8 * size);
+    }
+    return (int64_t)value;
+}
+
 static bool to_float(const uint8_t *data, size_t size, double *ret_value) {
     uint64_t bits = to_uint(data, size);
     if (size == 0) {
@@ -419,6 +427,8 @@ static void leaf_group(struct frag_mkv_parser *parser, const uint8_t *data, size
         parser->group.duration = to_uint(data, size);
     } else if (parser->element.id == ID_REFERENCE_BLOCK) {
         parser->group.has_reference = true;
+    } else if (parser->element.id == ID_DISCARD_PADDING) {
+        parser->group.discard_ns = to_sint(data, size);
     }
 }
 

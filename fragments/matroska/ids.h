@@ -58,6 +58,7 @@ enum {
     ID_BLOCK = 0xA1,
     ID_BLOCK_DURATION = 0x9B,
     ID_REFERENCE_BLOCK = 0xFB,
+    ID_DISCARD_PADDING = 0x75A2,
     ID_ENCRYPTED_BLOCK = 0xAF,
     /* Cues */
     ID_CUE_POINT = 0xBB,

@@ -69,10 +69,12 @@ int frag_mkv_answer(struct frag_mkv_parser *parser, int answer) {
     if (answer == -ENOMEM) {
         return frag_mkv_fail(parser, FRAG_MKV_NO_MEMORY, parser->offset, "out of memory");
     }
-    (void)frag_mkv_fail(parser, FRAG_MKV_STOPPED, parser->offset, "stopped: %s",
-                        kn_error_text(answer));
-    parser->error.result = answer;
-    return answer;
+    if (parser->error.fault == FRAG_MKV_FINE) {
+        (void)frag_mkv_fail(parser, FRAG_MKV_STOPPED, parser->offset, "stopped: %s",
+                            kn_error_text(answer));
+        parser->error.result = answer;
+    }
+    return parser->error.result;
 }
 
 /* ---- bytes ---- */
@@ -302,6 +304,7 @@ static enum mkv_kind kind_in_cluster(uint32_t parent, uint32_t id) {
         return parent == ID_BLOCK_GROUP ? KIND_BLOCK : KIND_SKIP;
     case ID_BLOCK_DURATION:
     case ID_REFERENCE_BLOCK:
+    case ID_DISCARD_PADDING:
         return parent == ID_BLOCK_GROUP ? KIND_UINT : KIND_SKIP;
     default:
         return KIND_SKIP;
@@ -385,6 +388,11 @@ static uint32_t parent_id(const struct frag_mkv_parser *parser) {
     return parser->depth == 0 ? 0 : parser->levels[parser->depth - 1].element.id;
 }
 
+/* Directly in the Segment; the EBML header's children are nobody's level 1. */
+static bool at_level1(const struct frag_mkv_parser *parser) {
+    return parser->depth == 1 && parser->levels[0].element.id == FRAG_MKV_SEGMENT;
+}
+
 static uint64_t here_limit(const struct frag_mkv_parser *parser) {
     return parser->depth == 0 ? UINT64_MAX : parser->levels[parser->depth - 1].limit;
 }
@@ -410,7 +418,7 @@ static int close_level(struct frag_mkv_parser *parser) {
         return rc;
     }
     parser->depth--;
-    return parser->depth == 1 ? level1_end(parser, &element) : 0;
+    return at_level1(parser) ? level1_end(parser, &element) : 0;
 }
 
 static int close_finished(struct frag_mkv_parser *parser) {
@@ -427,7 +435,12 @@ static int close_finished(struct frag_mkv_parser *parser) {
 static int element_done(struct frag_mkv_parser *parser) {
     parser->phase = PHASE_HEADER;
     parser->scratch_bytes = 0;
-    if (parser->depth == 1) {
+    if (parser->scratch_room > MKV_BLOCK_HEAD_MAX) {
+        free(parser->scratch); /* a large value's; block heads keep theirs */
+        parser->scratch = NULL;
+        parser->scratch_room = 0;
+    }
+    if (at_level1(parser)) {
         int rc = level1_end(parser, &parser->element);
         if (rc != 0) {
             return rc;
@@ -543,7 +556,7 @@ static int open_leaf(struct frag_mkv_parser *parser, const struct frag_mkv_eleme
 static int open_element(struct frag_mkv_parser *parser, const struct frag_mkv_element *element) {
     bool outer =
         is_level1(element->id) || element->id == FRAG_MKV_EBML || element->id == FRAG_MKV_SEGMENT;
-    if (outer && parser->depth >= 2) {
+    if (outer && parser->depth >= 1 && !at_level1(parser)) {
         /* Nothing of level 0 or 1 stands deeper: it ends a cluster of unknown size. */
         if (parser->depth != 2 || parent_id(parser) != FRAG_MKV_CLUSTER ||
             parser->levels[1].element.size != FRAG_MKV_UNKNOWN_SIZE) {
@@ -559,7 +572,7 @@ static int open_element(struct frag_mkv_parser *parser, const struct frag_mkv_el
         }
         parser->offset = next;
     }
-    if (parser->depth == 1 && (element->id == FRAG_MKV_EBML || element->id == FRAG_MKV_SEGMENT)) {
+    if (at_level1(parser) && (element->id == FRAG_MKV_EBML || element->id == FRAG_MKV_SEGMENT)) {
         return frag_mkv_fail(parser, FRAG_MKV_SECOND_SEGMENT, element->offset,
                              "a second %s: only one Segment is read",
                              frag_mkv_id_name(element->id));
@@ -577,7 +590,7 @@ static int open_element(struct frag_mkv_parser *parser, const struct frag_mkv_el
     if (rc == 0) {
         rc = check_place(parser, element, kind, &limit);
     }
-    if (rc == 0 && parser->depth == 1) {
+    if (rc == 0 && at_level1(parser)) {
         rc = frag_mkv_tell_bytes(parser, element->offset);
         if (rc == 0 && parser->handler->begin != NULL) {
             rc = frag_mkv_answer(parser, parser->handler->begin(element, parser->user));
@@ -722,7 +735,7 @@ static int step_block_head(struct frag_mkv_parser *parser) {
                              "a block whose header does not fit in it");
     }
     if (held == 0 && take > 0) {
-        int rc = scratch_room(parser, most);
+        int rc = scratch_room(parser, MKV_BLOCK_HEAD_MAX); /* once for all blocks */
         if (rc != 0) {
             return rc;
         }
@@ -820,7 +833,10 @@ int frag_mkv_parser_push(struct frag_mkv_parser *parser, const void *data, size_
     if (rc < 0 && parser->error.offset < upto) {
         upto = parser->error.offset; /* what stands before the fault is told all the same */
     }
-    int told = parser->error.fault == FRAG_MKV_STOPPED ? 0 : frag_mkv_tell_bytes(parser, upto);
+    /* A callback that gave up (perhaps for want of memory) is not called again. */
+    bool gave_up =
+        parser->error.fault == FRAG_MKV_STOPPED || parser->error.fault == FRAG_MKV_NO_MEMORY;
+    int told = gave_up ? 0 : frag_mkv_tell_bytes(parser, upto);
     parser->input = NULL;
     return rc < 0 ? rc : told;
 }

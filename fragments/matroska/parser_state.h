@@ -46,7 +46,8 @@ struct mkv_block {
 
 struct mkv_group {
     bool has_reference, has_duration;
-    uint64_t duration; /* in TimecodeScale units */
+    uint64_t duration;  /* in TimecodeScale units */
+    int64_t discard_ns; /* DiscardPadding */
 };
 
 struct mkv_simple_tag {

@@ -367,6 +367,7 @@ static int handle_frame(const struct frag_mkv_frame *frame, void *user) {
         .size = (size_t)frame->size, /* fits: its bytes are in the cluster */
         .pts_ns = frame->time_ns - reader->time_ns,
         .duration_ns = frame->duration_ns,
+        .discard_ns = frame->discard_ns,
         .flags = (uint16_t)flags,
         .track = frame->track,
     };

@@ -12,8 +12,11 @@
 #define DURATION_ELEMENT_BYTES 11
 /* id 4, size 8, Timestamp 10 */
 #define CLUSTER_HEAD_MAX 22
-/* BlockGroup and Block headers 18, track 8, time and flags 3, duration and reference 20 */
-#define BLOCK_HEAD_MAX 49
+/* BlockGroup and Block headers 18, track 8, time and flags 3, duration and reference 20, discard 11
+ */
+#define BLOCK_HEAD_MAX 60
+/* Blocks name their track in at most 8 bytes. */
+#define TRACK_NUMBER_MAX ((UINT64_C(1) << 56) - 1)
 
 /* ---- elements ---- */
 
@@ -407,8 +410,10 @@ static void flush_heads(struct frag_mkv_packer *packer) {
 }
 
 static int64_t to_ticks(int64_t ns, int64_t scale_ns) {
-    int64_t half = scale_ns / 2;
-    return ns < 0 ? (ns - half) / scale_ns : (ns + half) / scale_ns;
+    int64_t ticks = ns / scale_ns;
+    int64_t rest = ns % scale_ns;
+    int64_t up_from = scale_ns - scale_ns / 2; /* halves go away from 0 */
+    return rest >= up_from ? ticks + 1 : -rest >= up_from ? ticks - 1 : ticks;
 }
 
 struct packed_block {
@@ -438,22 +443,32 @@ static void put_simple_block(struct frag_mkv_packer *packer, const struct packed
     put_block_body(packer, block, flags);
 }
 
-/* The only place for a duration; a reference is what says 'no key frame' here. */
+/* The only place for a duration and for sound to discard; a reference is what says 'no key frame'
+ * here. */
 static void put_block_group(struct frag_mkv_packer *packer, const struct packed_block *block) {
     uint64_t body = size_bytes(block->track->number) + 3 + block->sample->size;
     bool key = (block->sample->flags & KN_SAMPLE_KEY) != 0;
-    uint64_t group = 1 + size_bytes(body) + body + 2 + uint_bytes(block->duration);
+    uint64_t group = 1 + size_bytes(body) + body;
+    group += block->duration > 0 ? 2 + uint_bytes(block->duration) : 0;
     group += key ? 0 : 2 + 4;
+    group += block->sample->discard_ns != 0 ? 3 + 8 : 0;
     put_id(&packer->heads, ID_BLOCK_GROUP);
     put_size(&packer->heads, group);
     put_id(&packer->heads, ID_BLOCK);
     put_size(&packer->heads, body);
     put_block_body(packer, block, block->sample->flags & KN_SAMPLE_INVISIBLE ? 0x08u : 0u);
-    put_uint(&packer->heads, ID_BLOCK_DURATION, block->duration);
+    if (block->duration > 0) {
+        put_uint(&packer->heads, ID_BLOCK_DURATION, block->duration);
+    }
     if (!key) {
         put_id(&packer->heads, ID_REFERENCE_BLOCK);
         put_size(&packer->heads, 4);
         kn_write_be32(&packer->heads, (uint32_t)block->reference);
+    }
+    if (block->sample->discard_ns != 0) {
+        put_id(&packer->heads, ID_DISCARD_PADDING);
+        put_size(&packer->heads, 8);
+        kn_write_be64(&packer->heads, (uint64_t)block->sample->discard_ns);
     }
 }
 
@@ -469,7 +484,7 @@ static int pack_sample(struct frag_mkv_packer *packer, const struct kn_track *tr
     }
     block.reference = *last == INT64_MAX || *last == relative ? -1 : *last - relative;
     *last = relative;
-    if (block.duration > 0) {
+    if (block.duration > 0 || sample->discard_ns != 0) {
         put_block_group(packer, &block);
     } else {
         put_simple_block(packer, &block);
@@ -502,6 +517,9 @@ int frag_mkv_pack_cluster(struct frag_mkv_packer *packer, const struct kn_tracks
             return -EINVAL;
         }
         const struct kn_track *track = &tracks->items[sample->track];
+        if (track->number > TRACK_NUMBER_MAX) {
+            return -EINVAL;
+        }
         if (first_key_at == SIZE_MAX && track->media == KN_MEDIA_VIDEO &&
             (sample->flags & KN_SAMPLE_KEY) != 0) {
             /* Heads since the last slice are not in bytes yet. */
