@@ -28,6 +28,8 @@ test_packages=(
     "libavformat-dev|benches compare with it"
     "mkvtoolnix|a second opinion on Matroska files"
     "mediaconch|judges Matroska files by the standard"
+    "vlc-bin|plays rewritten files"
+    "vlc-plugin-base|its demuxer and its codecs"
 )
 
 # need_packages "name|reason"...: installs what is missing, or ends the script saying what to do.
