@@ -358,13 +358,15 @@ int main(void) {
     printf("{\"bench\": \"matroska\", \"clip_mb\": %.1f, \"push_bytes\": %u, \"rounds\": %d,\n"
            " \"parser_mb_per_cpu_s\": %.0f, \"reader_mb_per_cpu_s\": %.0f, "
            "\"libavformat_demuxer_mb_per_cpu_s\": %.0f,\n"
-           " \"parser_times_libavformat\": %.1f, \"reader_times_libavformat\": %.2f,\n"
+           " \"parser_ns_per_frame\": %.1f, \"parser_times_libavformat\": %.1f, "
+           "\"reader_times_libavformat\": %.2f,\n"
            " \"writer_us_per_fragment\": %.1f, \"packer_only_us_per_fragment\": %.1f, "
            "\"libavformat_muxer_us_per_fragment\": %.1f, \"writer_times_libavformat\": %.1f,\n"
            " \"parser_allocations_1_fragment\": %zu, \"parser_allocations_%d_fragments\": %zu}\n",
            mb, PUSH_BYTES, BENCH_ROUNDS, mb / bench_median(cpu_s[PARSER], BENCH_ROUNDS),
            mb / bench_median(cpu_s[READER], BENCH_ROUNDS),
            mb / bench_median(cpu_s[DEMUXER], BENCH_ROUNDS),
+           bench_median(cpu_s[PARSER], BENCH_ROUNDS) * 1e9 / (FRAGMENTS * FRAMES),
            bench_median(parser_ratio, BENCH_ROUNDS), bench_median(reader_ratio, BENCH_ROUNDS),
            bench_median(cpu_s[WRITER], BENCH_ROUNDS) * per_fragment,
            bench_median(cpu_s[PACKER], BENCH_ROUNDS) * per_fragment,
