@@ -1,5 +1,5 @@
-/* Inside of the push parser, shared by parser.c (the machine), fields.c (values of header elements
- * and tags) and block.c (block headers, frames). */
+/* Inside of the push parser, shared by parser.c (the machine), schema.c (what each element is),
+ * fields.c (values of header elements and tags) and block.c (block headers, frames). */
 #ifndef FRAGMENTS_MATROSKA_PARSER_STATE_H
 #define FRAGMENTS_MATROSKA_PARSER_STATE_H
 
@@ -120,6 +120,12 @@ int frag_mkv_fail(struct frag_mkv_parser *parser, enum frag_mkv_fault fault, uin
 KN_MUST_CHECK int frag_mkv_answer(struct frag_mkv_parser *parser, int answer);
 /* Gives all bytes before `upto` to handler.bytes. */
 KN_MUST_CHECK int frag_mkv_tell_bytes(struct frag_mkv_parser *parser, uint64_t upto);
+
+/* schema.c */
+bool frag_mkv_is_level1(uint32_t id);
+enum mkv_kind frag_mkv_kind(const struct frag_mkv_parser *parser, uint32_t parent, uint32_t id);
+/* What is read of a value at the most; UINT64_MAX for what is not read as one. */
+uint64_t frag_mkv_largest_body(enum mkv_kind kind, uint32_t id);
 
 /* block.c. `data` holds the first `have` bytes of a block body of `size` bytes. Bytes of the head,
  * 0 when more are needed, or a failure. */
