@@ -100,8 +100,4 @@ void kn_write_zeros(struct kn_writer *writer, size_t size);
 /* Makes room for `size` bytes, counts them as written and gives their place; NULL on failure. */
 uint8_t *kn_write_reserve(struct kn_writer *writer, size_t size);
 
-/* CRC-32 as Matroska, zip and Ethernet use it (reflected 0x04C11DB7). Start with crc = 0; feed the
- * result back for the next piece. */
-uint32_t kn_crc32(uint32_t crc, const void *data, size_t size);
-
 #endif

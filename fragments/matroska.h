@@ -259,6 +259,10 @@ struct frag_mkv_layout {
  * kn_writer_status. */
 void frag_mkv_write_header(struct kn_writer *writer, const struct frag_mkv_header *header,
                            struct frag_mkv_layout *ret_layout);
+/* Two of its parts, each with a CRC-32 and an 8-byte size, for a file that lays itself out. Of the
+ * header, Info does not look at tracks, segment_bytes and seek_head_room. */
+void frag_mkv_write_info(struct kn_writer *writer, const struct frag_mkv_header *header);
+void frag_mkv_write_tracks(struct kn_writer *writer, const struct kn_tracks *tracks);
 
 struct frag_mkv_seek {
     uint32_t id;

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/crc.h"
 #include "base/error.h"
 #include "fragments/matroska/ids.h"
 

@@ -5,10 +5,10 @@
 
 #include "base/error.h"
 #include "fragments/matroska.h"
+#include "fragments/matroska/elements.h"
 #include "fragments/matroska/ids.h"
 
 #define MKV_EPOCH_NS (INT64_C(978307200) * 1000000000)
-#define CRC_ELEMENT_BYTES 6
 #define DURATION_ELEMENT_BYTES 11
 /* id 4, size 8, Timestamp 10 */
 #define CLUSTER_HEAD_MAX 22
@@ -17,108 +17,6 @@
 #define BLOCK_HEAD_MAX 60
 /* Blocks name their track in at most 8 bytes. */
 #define TRACK_NUMBER_MAX ((UINT64_C(1) << 56) - 1)
-
-/* ---- elements ---- */
-
-static void put_id(struct kn_writer *writer, uint32_t id) {
-    size_t bytes = id > 0xFFFFFF ? 4 : id > 0xFFFF ? 3 : id > 0xFF ? 2 : 1;
-    kn_write_be(writer, id, bytes);
-}
-
-static void put_size_in(struct kn_writer *writer, uint64_t size, unsigned bytes) {
-    kn_write_be(writer, size | (uint64_t)1 << (7 * bytes), bytes);
-}
-
-/* The fewest bytes that hold a size; all ones is kept for 'unknown'. */
-static unsigned size_bytes(uint64_t size) {
-    unsigned bytes = 1;
-    while (bytes < 8 && size >= ((uint64_t)1 << (7 * bytes)) - 1) {
-        bytes++;
-    }
-    return bytes;
-}
-
-static void put_size(struct kn_writer *writer, uint64_t size) {
-    put_size_in(writer, size, size_bytes(size));
-}
-
-static unsigned uint_bytes(uint64_t value) {
-    unsigned bytes = 1;
-    while (bytes < 8 && value >> (8 * bytes) != 0) {
-        bytes++;
-    }
-    return bytes;
-}
-
-static void put_uint(struct kn_writer *writer, uint32_t id, uint64_t value) {
-    unsigned bytes = uint_bytes(value);
-    put_id(writer, id);
-    put_size(writer, bytes);
-    kn_write_be(writer, value, bytes);
-}
-
-static void put_bytes(struct kn_writer *writer, uint32_t id, const void *data, size_t size) {
-    put_id(writer, id);
-    put_size(writer, size);
-    kn_write_bytes(writer, data, size);
-}
-
-static void put_text(struct kn_writer *writer, uint32_t id, const char *text) {
-    if (text != NULL && text[0] != '\0') {
-        put_bytes(writer, id, text, strlen(text));
-    }
-}
-
-static void put_float(struct kn_writer *writer, uint32_t id, double value) {
-    uint64_t bits = 0;
-    memcpy(&bits, &value, sizeof(bits));
-    put_id(writer, id);
-    put_size(writer, 8);
-    kn_write_be64(writer, bits);
-}
-
-/* `bytes` in all, at least 2. */
-static void put_void(struct kn_writer *writer, size_t bytes) {
-    put_id(writer, FRAG_MKV_VOID);
-    unsigned width = bytes - 2 < 127 ? 1 : 8;
-    put_size_in(writer, bytes - 1 - width, width);
-    kn_write_zeros(writer, bytes - 1 - width);
-}
-
-/* A master whose size is put in when it closes. */
-struct master {
-    size_t body_at;
-    unsigned width;
-    bool crc;
-};
-
-static struct master open_master(struct kn_writer *writer, uint32_t id, unsigned width, bool crc) {
-    put_id(writer, id);
-    kn_write_zeros(writer, width);
-    struct master master = {.body_at = writer->size, .width = width, .crc = crc};
-    if (crc) {
-        put_id(writer, FRAG_MKV_CRC32);
-        put_size(writer, 4);
-        kn_write_zeros(writer, 4);
-    }
-    return master;
-}
-
-static void close_master(struct kn_writer *writer, struct master master) {
-    if (kn_writer_status(writer) != 0) {
-        return;
-    }
-    size_t size = writer->size - master.body_at;
-    struct kn_writer field;
-    kn_writer_init(&field, writer->data + master.body_at - master.width, master.width);
-    put_size_in(&field, size, master.width);
-    if (master.crc) {
-        size_t from = master.body_at + CRC_ELEMENT_BYTES;
-        uint32_t crc = kn_crc32(0, writer->data + from, writer->size - from);
-        kn_writer_init(&field, writer->data + from - 4, 4);
-        kn_write_le32(&field, crc);
-    }
-}
 
 /* ---- header ---- */
 
@@ -134,8 +32,9 @@ static void write_ebml(struct kn_writer *writer) {
     close_master(writer, ebml);
 }
 
-static void write_info(struct kn_writer *writer, const struct frag_mkv_header *header,
-                       uint64_t scale_ns) {
+void frag_mkv_write_info(struct kn_writer *writer, const struct frag_mkv_header *header) {
+    uint64_t scale_ns =
+        header->timecode_scale_ns == 0 ? FRAG_MKV_DEFAULT_SCALE_NS : header->timecode_scale_ns;
     struct master info = open_master(writer, FRAG_MKV_INFO, 8, true);
     put_uint(writer, ID_TIMECODE_SCALE, scale_ns);
     if (header->segment_uid != NULL) {
@@ -221,11 +120,17 @@ static void write_track(struct kn_writer *writer, const struct kn_track *track) 
     close_master(writer, entry);
 }
 
+void frag_mkv_write_tracks(struct kn_writer *writer, const struct kn_tracks *tracks) {
+    struct master all = open_master(writer, FRAG_MKV_TRACKS, 8, true);
+    for (size_t i = 0; i < tracks->count; i++) {
+        write_track(writer, &tracks->items[i]);
+    }
+    close_master(writer, all);
+}
+
 void frag_mkv_write_header(struct kn_writer *writer, const struct frag_mkv_header *header,
                            struct frag_mkv_layout *ret_layout) {
     size_t start = writer->size;
-    uint64_t scale_ns =
-        header->timecode_scale_ns == 0 ? FRAG_MKV_DEFAULT_SCALE_NS : header->timecode_scale_ns;
     struct frag_mkv_layout layout = {0};
     write_ebml(writer);
     put_id(writer, FRAG_MKV_SEGMENT);
@@ -240,13 +145,9 @@ void frag_mkv_write_header(struct kn_writer *writer, const struct frag_mkv_heade
         put_void(writer, header->seek_head_room);
     }
     layout.info_at = writer->size - start;
-    write_info(writer, header, scale_ns);
+    frag_mkv_write_info(writer, header);
     layout.tracks_at = writer->size - start;
-    struct master tracks = open_master(writer, FRAG_MKV_TRACKS, 8, true);
-    for (size_t i = 0; i < header->tracks->count; i++) {
-        write_track(writer, &header->tracks->items[i]);
-    }
-    close_master(writer, tracks);
+    frag_mkv_write_tracks(writer, header->tracks);
     layout.end = writer->size - start;
     *ret_layout = layout;
 }

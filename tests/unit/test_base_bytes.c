@@ -348,36 +348,6 @@ static void a_writer_survives_out_of_memory(void **state) {
     kn_writer_finish(&w);
 }
 
-static uint32_t slow_crc32(const uint8_t *data, size_t size) {
-    uint32_t crc = UINT32_MAX;
-    for (size_t i = 0; i < size; i++) {
-        crc ^= data[i];
-        for (int bit = 0; bit < 8; bit++) {
-            crc = (crc >> 1) ^ ((crc & 1) != 0 ? 0xEDB88320u : 0);
-        }
-    }
-    return ~crc;
-}
-
-static void crc_of_known_bytes_and_of_pieces(void **state) {
-    (void)state;
-    assert_int_equal(kn_crc32(0, "123456789", 9), 0xcbf43926u);
-    assert_int_equal(kn_crc32(0, "", 0), 0);
-    assert_int_equal(kn_crc32(0, NULL, 0), 0);
-    uint8_t data[100];
-    for (size_t i = 0; i < sizeof(data); i++) {
-        data[i] = (uint8_t)(i * i + 3);
-    }
-    for (size_t from = 0; from < 9; from++) {
-        for (size_t size = 0; size + from <= sizeof(data); size++) {
-            uint32_t whole = kn_crc32(0, data + from, size);
-            assert_int_equal(whole, slow_crc32(data + from, size));
-            uint32_t first = kn_crc32(0, data + from, size / 3);
-            assert_int_equal(kn_crc32(first, data + from + size / 3, size - size / 3), whole);
-        }
-    }
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(arithmetic_refuses_what_does_not_fit),
@@ -392,7 +362,6 @@ int main(void) {
         cmocka_unit_test(a_growing_writer_keeps_its_maximum),
         cmocka_unit_test(taking_hands_the_memory_over),
         cmocka_unit_test(a_writer_survives_out_of_memory),
-        cmocka_unit_test(crc_of_known_bytes_and_of_pieces),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
