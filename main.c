@@ -21,7 +21,8 @@ enum exit_code {
 
 #define EXIT_CODES_HELP                                                                            \
     "\nExit codes: 0 all went well; 1 the input is damaged (what stands before the damage was\n"   \
-    "handled); 2 wrong usage; 3 the machine refused (no such file, disk full, no memory).\n"
+    "handled); 2 wrong usage; 3 refused (no such file, a file in the way, disk full, no "          \
+    "memory).\n"
 
 struct command {
     const char *name;
@@ -50,6 +51,11 @@ static const char *plain(const char *text) {
     return kn_text_plain(text, SIZE_MAX, room, sizeof(room));
 }
 
+/* Beside a table on the same terminal it would stand in the lines. */
+static bool shows_progress(void) {
+    return isatty(STDERR_FILENO) == 1 && isatty(STDOUT_FILENO) != 1;
+}
+
 static int refused(const char *what, int error) {
     fprintf(stderr, "kinora: %s: %s\n", plain(what), kn_error_text(error));
     return EXIT_FAILED;
@@ -70,7 +76,7 @@ static int run_inspect(const struct command *command, int argc, char **argv) {
         {"help", no_argument, NULL, 'h'},
         {0},
     };
-    struct frag_inspect_options inspect = {.progress = isatty(STDERR_FILENO) == 1};
+    struct frag_inspect_options inspect = {.progress = shows_progress()};
     for (int letter = 0; (letter = next_option(argc, argv, options)) != -1;) {
         switch (letter) {
         case 'j':
@@ -106,29 +112,60 @@ static int run_inspect(const struct command *command, int argc, char **argv) {
 /* ---- rewrite ---- */
 
 static void tell_damage(const char *from, const struct frag_rewrite_result *result) {
+    if (result->error.fault == FRAG_MKV_NOT_MATROSKA) {
+        fprintf(stderr, "kinora: %s is no Matroska file: ", plain(from));
+        fprintf(stderr, "%s\n", plain(result->error.text));
+        return;
+    }
     fprintf(stderr, "kinora: %s is damaged ", plain(from));
     fprintf(stderr, "at byte %llu: %s. ", (unsigned long long)result->error.offset,
             plain(result->error.text));
     if (result->fragments > 0) {
-        fprintf(stderr, "The %zu fragments before it were kept, nothing behind it.\n",
+        fprintf(stderr, "What stands before it was kept (fragments: %zu), nothing behind it.\n",
                 result->fragments);
     } else {
         fprintf(stderr, "There is no whole fragment before it: nothing was written.\n");
     }
 }
 
+static int tell_refusal(const char *to, enum frag_rewrite_refusal refusal) {
+    switch (refusal) {
+    case FRAG_REWRITE_EXISTS:
+        fprintf(stderr, "kinora: %s exists already; --force replaces it\n", plain(to));
+        break;
+    case FRAG_REWRITE_SAME:
+        fprintf(stderr, "kinora: %s is the file that would be read: name another one\n", plain(to));
+        break;
+    case FRAG_REWRITE_NO_FILE:
+        fprintf(stderr, "kinora: %s is there and no regular file: it is never replaced\n",
+                plain(to));
+        break;
+    case FRAG_REWRITE_FINE:
+        break;
+    }
+    return EXIT_FAILED;
+}
+
+/* What the contents of the old file forbid; NULL for anything else. */
+static const char *content_problem(int rc) {
+    switch (rc) {
+    case KN_E_UNSUPPORTED:
+        return "a track's parameter sets come behind its first fragment, and standard input cannot "
+               "be "
+               "read twice: give a file";
+    case KN_E_LIMIT:
+        return "it holds more tags in one place than are kept (65,536, or 16 MiB)";
+    case -ERANGE:
+        return "laced frames lie too far from their cluster to be written one by one";
+    default:
+        return NULL;
+    }
+}
+
 static int explain_rewrite(const char *from, const char *to, int rc,
                            const struct frag_rewrite_result *result) {
-    if (rc == -EEXIST) {
-        fprintf(stderr, "kinora: %s exists already; --force replaces it\n", plain(to));
-        return EXIT_FAILED;
-    }
-    if (rc == KN_E_UNSUPPORTED && result->error.fault == FRAG_MKV_STOPPED) {
-        fprintf(stderr,
-                "kinora: %s: a track's parameter sets come only after its first fragment, at byte "
-                "%llu; one header cannot tell both\n",
-                plain(from), (unsigned long long)result->error.offset);
-        return EXIT_BAD_INPUT;
+    if (result->refusal != FRAG_REWRITE_FINE) {
+        return tell_refusal(to, result->refusal);
     }
     if (rc == KN_E_TRUNCATED && result->error.fault == FRAG_MKV_FINE) {
         fprintf(stderr, "kinora: %s holds no fragment: nothing was written\n", plain(from));
@@ -136,6 +173,11 @@ static int explain_rewrite(const char *from, const char *to, int rc,
     }
     if (rc == KN_E_TRUNCATED) {
         tell_damage(from, result);
+        return EXIT_BAD_INPUT;
+    }
+    const char *problem = result->about_new ? NULL : content_problem(rc);
+    if (problem != NULL) {
+        fprintf(stderr, "kinora: %s cannot be rewritten: %s\n", plain(from), problem);
         return EXIT_BAD_INPUT;
     }
     return refused(result->about_new ? to : from, rc);
@@ -164,13 +206,19 @@ static int run_rewrite(const struct command *command, int argc, char **argv) {
     }
     const char *from = argv[optind];
     const char *to = argv[optind + 1];
+    if (strcmp(to, "-") == 0) {
+        fprintf(stderr,
+                "kinora: a rewritten file is written in two passes: it cannot go to standard "
+                "output\n");
+        return EXIT_USAGE;
+    }
     struct frag_rewrite_result result;
     int rc = frag_rewrite_file(from, to, replace, isatty(STDERR_FILENO) == 1, &result);
     if (rc != 0) {
         return explain_rewrite(from, to, rc, &result);
     }
-    printf("%s: %zu fragments, %zu frames, %llu bytes\n", plain(to), result.fragments,
-           result.samples, (unsigned long long)result.bytes);
+    printf("%s: %zu fragment%s, %zu frames, %llu bytes\n", plain(to), result.fragments,
+           result.fragments == 1 ? "" : "s", result.samples, (unsigned long long)result.bytes);
     if (result.error.fault != FRAG_MKV_FINE) {
         tell_damage(from, &result);
         return EXIT_BAD_INPUT;
@@ -238,25 +286,47 @@ static int print_overview(FILE *out) {
     return fflush(out) == 0 ? EXIT_FINE : EXIT_FAILED;
 }
 
+static const struct command *find_command(const char *name) {
+    for (size_t i = 0; i < KN_COUNT(commands); i++) {
+        if (strcmp(commands[i].name, name) == 0) {
+            return &commands[i];
+        }
+    }
+    fprintf(stderr, "kinora: there is no command '%s'; kinora --help lists them\n", plain(name));
+    return NULL;
+}
+
+static int run_help(int argc, char **argv) {
+    if (argc == 2) {
+        return print_overview(stdout);
+    }
+    const struct command *command = find_command(argv[2]);
+    return command == NULL ? EXIT_USAGE : print_help(command);
+}
+
+static int run_command(const char *name, int argc, char **argv) {
+    const struct command *command = find_command(name);
+    if (command == NULL) {
+        return EXIT_USAGE;
+    }
+    char title[64]; /* what getopt_long names in its complaints */
+    (void)snprintf(title, sizeof(title), "kinora %s", command->name);
+    argv[1] = title;
+    int code = command->run(command, argc - 1, argv + 1);
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        return refused("standard output", -errno);
+    }
+    return code;
+}
+
 int main(int argc, char **argv) {
     if (argc < 2) {
         (void)print_overview(stderr); /* wrong usage either way */
         return EXIT_USAGE;
     }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
-        strcmp(argv[1], "help") == 0) {
-        return print_overview(stdout);
+    const char *name = argv[1];
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
+        return run_help(argc, argv);
     }
-    const char *name = strcmp(argv[1], "--version") == 0 ? "version" : argv[1];
-    for (size_t i = 0; i < KN_COUNT(commands); i++) {
-        if (strcmp(commands[i].name, name) == 0) {
-            int code = commands[i].run(&commands[i], argc - 1, argv + 1);
-            if (fflush(stdout) != 0 || ferror(stdout)) {
-                return refused("standard output", -errno);
-            }
-            return code;
-        }
-    }
-    fprintf(stderr, "kinora: there is no command '%s'; kinora --help lists them\n", plain(argv[1]));
-    return EXIT_USAGE;
+    return run_command(strcmp(name, "--version") == 0 ? "version" : name, argc, argv);
 }

@@ -109,7 +109,8 @@ void kn_budget_release(struct kn_budget *budget, size_t bytes) {
 struct buffer {
     struct kn_buffer face;
     atomic_size_t refs;
-    struct kn_budget *budget;   /* one reference, or NULL */
+    struct kn_budget *budget; /* one reference, or NULL */
+    size_t claimed;
     kn_buffer_release *release; /* NULL: the bytes stand behind this struct, or need no release */
     void *user;
 };
@@ -135,7 +136,7 @@ static int create(struct kn_budget *budget, size_t size, size_t extra, struct bu
         }
         return -ENOMEM;
     }
-    *buffer = (struct buffer){.face.size = size};
+    *buffer = (struct buffer){.face.size = size, .claimed = size};
     atomic_init(&buffer->refs, 1);
     buffer->budget = budget != NULL ? kn_budget_ref(budget) : NULL;
     *ret_buffer = buffer;
@@ -181,9 +182,6 @@ void kn_buffer_shrink(struct kn_buffer *face, size_t size) {
     struct buffer *buffer = from_face(face);
     KN_ASSERT(atomic_load_explicit(&buffer->refs, memory_order_relaxed) == 1);
     KN_ASSERT(size <= face->size);
-    if (buffer->budget != NULL) {
-        kn_budget_release(buffer->budget, face->size - size);
-    }
     face->size = size;
 }
 
@@ -199,7 +197,7 @@ void kn_buffer_unref(struct kn_buffer *face) {
     }
     struct buffer *buffer = from_face(face);
     struct kn_budget *budget = buffer->budget;
-    size_t size = face->size;
+    size_t size = buffer->claimed;
     if (buffer->release != NULL) {
         buffer->release(buffer->user);
     }

@@ -50,7 +50,8 @@ KN_MUST_CHECK int kn_buffer_alloc(struct kn_budget *budget, size_t size, uint8_t
 KN_MUST_CHECK int kn_buffer_wrap(struct kn_budget *budget, const void *data, size_t size,
                                  kn_buffer_release *release, void *user,
                                  struct kn_buffer **ret_buffer);
-/* Gives bytes back to the budget that were allocated but not filled; only before sharing. */
+/* Leaves out bytes at the end that were allocated but not filled; only before sharing. They stay
+ * allocated, and claimed, as long as the buffer lives. */
 void kn_buffer_shrink(struct kn_buffer *buffer, size_t size);
 struct kn_buffer *kn_buffer_ref(struct kn_buffer *buffer);
 /* NULL is fine. */

@@ -59,15 +59,14 @@ static int see_sps(struct inspection *inspection, struct track_report *report, e
 }
 
 static int see_units(struct inspection *inspection, const struct kn_track *track,
-                     struct track_report *report, unsigned length_bytes,
-                     const struct kn_sample *sample, uint64_t offset) {
+                     struct track_report *report, const struct kn_sample *sample, uint64_t offset) {
     struct kn_reader reader;
     kn_reader_init(&reader, sample->data, sample->size);
     struct frag_nal nal;
     bool key = false;
     bool slice = false;
     int rc = 0;
-    while (rc == 0 && frag_nal_next_prefixed(&reader, length_bytes, &nal) == 1) {
+    while (rc == 0 && frag_nal_next_prefixed(&reader, report->length_bytes, &nal) == 1) {
         enum frag_nal_kind kind = frag_nal_kind(track->codec, nal);
         key = key || kind == FRAG_NAL_KEY;
         slice = slice || kind == FRAG_NAL_KEY || kind == FRAG_NAL_SLICE;
@@ -85,24 +84,33 @@ static int see_units(struct inspection *inspection, const struct kn_track *track
     return rc;
 }
 
-static int see_private(struct inspection *inspection, size_t index, unsigned *ret_length_bytes) {
+/* Reads a track's private data, once. */
+static int see_private(struct inspection *inspection, size_t index) {
     const struct kn_track *track = &inspection->tracks->items[index];
+    struct track_report *report = &inspection->per_track[index];
     struct frag_param_sets sets;
     int rc = track->codec == KN_CODEC_H264
                  ? frag_avcc_parse(track->codec_private, track->codec_private_bytes, &sets)
                  : frag_hvcc_parse(track->codec_private, track->codec_private_bytes, &sets);
-    *ret_length_bytes = rc == 0 ? sets.length_bytes : 4;
-    if (rc != 0) {
-        return 0;
-    }
-    for (size_t i = 0; i < sets.count; i++) {
-        if (inspection->per_track[index].sps.data == NULL &&
-            frag_nal_kind(track->codec, sets.nals[i]) == FRAG_NAL_SPS) {
-            return see_sps(inspection, &inspection->per_track[index], track->codec, sets.nals[i],
-                           0);
+    report->length_bytes = rc == 0 ? sets.length_bytes : 4;
+    for (size_t i = 0; rc == 0 && i < sets.count; i++) {
+        if (report->sps.data == NULL && frag_nal_kind(track->codec, sets.nals[i]) == FRAG_NAL_SPS) {
+            return see_sps(inspection, report, track->codec, sets.nals[i], 0);
         }
     }
     return 0;
+}
+
+static int use_tracks(struct inspection *inspection, struct kn_tracks *tracks) {
+    kn_tracks_unref(inspection->tracks);
+    inspection->tracks = kn_tracks_ref(tracks);
+    int rc = 0;
+    for (size_t i = 0; i < tracks->count && rc == 0; i++) {
+        if (is_nal_codec(tracks->items[i].codec)) {
+            rc = see_private(inspection, i);
+        }
+    }
+    return rc;
 }
 
 /* ---- fragments ---- */
@@ -121,8 +129,8 @@ static void count_sample(struct inspection *inspection, struct fragment_report *
         track->reordered++;
     }
     if ((sample->flags & KN_SAMPLE_KEY) != 0) {
-        if (track->key_frames++ > 0) {
-            int64_t gop = from - track->last_key_ns;
+        int64_t gop = from - track->last_key_ns;
+        if (track->key_frames++ > 0 && gop > 0) { /* times may also stand still, or go back */
             track->shortest_gop_ns = track->shortest_gop_ns == 0 || gop < track->shortest_gop_ns
                                          ? gop
                                          : track->shortest_gop_ns;
@@ -192,13 +200,7 @@ static void note_cluster(struct inspection *inspection, const struct fragment_re
 
 static int see_samples(struct inspection *inspection, struct fragment_report *report) {
     const struct frag_mkv_fragment *fragment = report->fragment;
-    unsigned length_bytes[KN_TRACKS_MAX] = {0};
     int rc = 0;
-    for (size_t i = 0; i < fragment->tracks->count && rc == 0; i++) {
-        if (is_nal_codec(fragment->tracks->items[i].codec)) {
-            rc = see_private(inspection, i, &length_bytes[i]);
-        }
-    }
     for (size_t i = 0; i < fragment->sample_count && rc == 0; i++) {
         const struct kn_sample *sample = &fragment->samples[i];
         int64_t from = fragment->time_ns + sample->pts_ns;
@@ -208,8 +210,8 @@ static int see_samples(struct inspection *inspection, struct fragment_report *re
         count_sample(inspection, report, sample);
         const struct kn_track *track = &fragment->tracks->items[sample->track];
         if (is_nal_codec(track->codec) && (sample->flags & KN_SAMPLE_MALFORMED) == 0) {
-            rc = see_units(inspection, track, &inspection->per_track[sample->track],
-                           length_bytes[sample->track], sample, fragment->cluster.offset);
+            rc = see_units(inspection, track, &inspection->per_track[sample->track], sample,
+                           fragment->cluster.offset);
         }
     }
     return rc;
@@ -217,8 +219,12 @@ static int see_samples(struct inspection *inspection, struct fragment_report *re
 
 static int handle_fragment(const struct frag_mkv_fragment *fragment, void *user) {
     struct inspection *inspection = user;
-    kn_tracks_unref(inspection->tracks);
-    inspection->tracks = kn_tracks_ref(fragment->tracks);
+    if (fragment->tracks != inspection->tracks) {
+        int changed = use_tracks(inspection, fragment->tracks);
+        if (changed != 0) {
+            return changed;
+        }
+    }
     struct fragment_report report = {
         .fragment = fragment,
         .number = ++inspection->fragments,
@@ -280,19 +286,18 @@ static int handle_info(const struct frag_mkv_info *info, void *user) {
 
 static int handle_tracks(struct kn_tracks *tracks, void *user) {
     struct inspection *inspection = user;
-    inspection->tracks = kn_tracks_ref(tracks);
     for (size_t i = 0; i < tracks->count; i++) {
         if (is_nal_codec(tracks->items[i].codec) && tracks->items[i].codec_private_bytes == 0) {
             note(inspection, ODD_NO_CODEC_PRIVATE, 0);
         }
     }
-    return 0;
+    return use_tracks(inspection, tracks);
 }
 
 static int handle_begin(const struct frag_mkv_element *element, void *user) {
     struct inspection *inspection = user;
     if (element->id == FRAG_MKV_CUES) {
-        inspection->odd[ODD_NO_CUES].count = 0;
+        inspection->cues_seen = true;
     }
     return 0;
 }
@@ -310,6 +315,8 @@ static int inspect(struct inspection *inspection, struct frag_mkv_reader *reader
     const struct frag_mkv_error *error = frag_mkv_reader_error(reader);
     bool stopped = error->fault == FRAG_MKV_STOPPED || error->fault == FRAG_MKV_NO_MEMORY;
     if (!io && !stopped) {
+        inspection->odd[ODD_NO_CUES].count =
+            inspection->fragments > 0 && !inspection->cues_seen ? 1 : 0;
         inspection->error = error;
         *ret_end = rc == 0 ? FRAG_INSPECT_WHOLE : FRAG_INSPECT_DAMAGED;
         frag_inspect_print_end(inspection);
@@ -353,7 +360,6 @@ int frag_inspect_file(const char *path, const struct frag_inspect_options *optio
     inspection->options = *options;
     inspection->out = out;
     inspection->info.timecode_scale_ns = FRAG_MKV_DEFAULT_SCALE_NS;
-    inspection->odd[ODD_NO_CUES].count = 1;
     inspection->tags = calloc(INSPECT_TAGS_MAX, sizeof(*inspection->tags));
     const struct frag_mkv_reader_config config = {
         .handler = &handler, .user = inspection, .verify_crc = true};

@@ -83,7 +83,7 @@ static void print_track(struct inspection *inspection, size_t index) {
     }
     if (track->media == KN_MEDIA_VIDEO) {
         PRINT(", %" PRIu64 " key", report->key_frames);
-        if (report->key_frames > 1) {
+        if (report->longest_gop_ns > 0) {
             PRINT(" (every %.2f to %.2f s)", (double)report->shortest_gop_ns / 1e9,
                   (double)report->longest_gop_ns / 1e9);
         }
@@ -337,7 +337,8 @@ static void print_json_end(struct inspection *inspection) {
     }
     json_t *error = json_null();
     if (inspection->error->fault != FRAG_MKV_FINE) {
-        error = json_pack("{s:o, s:o}", "offset", json_u64(inspection->error->offset), "text",
+        error = json_pack("{s:s, s:o, s:o}", "name", frag_mkv_fault_name(inspection->error->fault),
+                          "offset", json_u64(inspection->error->offset), "text",
                           json_text(inspection->error->text));
     }
     PRINT("\n],\"summary\":");

@@ -41,6 +41,7 @@ struct track_report {
     int64_t last_key_ns;
     int64_t shortest_gop_ns, longest_gop_ns; /* 0: fewer than two key frames */
     uint64_t reordered;                      /* frames with dts before pts by more than the first */
+    unsigned length_bytes;                   /* of NAL units */
     bool has_params;
     struct frag_video_params params;
     struct frag_nal sps; /* owned copy, to see a change */
@@ -64,6 +65,7 @@ struct inspection {
     struct frag_mkv_info info;
     struct kn_tracks *tracks; /* newest, private data put right */
     bool printed_head;
+    bool cues_seen;
 
     uint64_t fragments, cluster_bytes_min, cluster_bytes_max;
     int64_t first_ns, end_ns;

@@ -18,6 +18,7 @@
 #include "base/bytes.h"
 #include "base/sample.h"
 #include "base/track.h"
+#include "fragments/fragment.h"
 
 #define FRAG_MKV_UNKNOWN_SIZE UINT64_MAX
 #define FRAG_MKV_TEXT_BYTES 128
@@ -59,11 +60,14 @@ enum frag_mkv_fault {
     FRAG_MKV_COMPRESSED,     /* content compression or encryption, named in the text */
     FRAG_MKV_BAD_BLOCK,      /* block header or lacing */
     FRAG_MKV_NO_SUCH_TRACK,  /* a block names a track that Tracks does not */
-    FRAG_MKV_BAD_TIME,       /* a time scale of 0, or a time that does not fit */
+    FRAG_MKV_BAD_TIME,       /* a time scale of 0 or over a second, a time beyond 2116 */
     FRAG_MKV_TRUNCATED,      /* the input ends inside an element */
     FRAG_MKV_STOPPED,        /* a callback returned an error */
     FRAG_MKV_NO_MEMORY
 };
+
+/* "truncated", "no-such-track", ...: for programs. */
+const char *frag_mkv_fault_name(enum frag_mkv_fault fault);
 
 struct frag_mkv_error {
     enum frag_mkv_fault fault;
@@ -112,9 +116,11 @@ struct frag_mkv_tag {
     const uint8_t *value;
     size_t value_bytes; /* without padding NULs for strings */
     bool binary;
-    bool has_value;     /* false: neither TagString nor TagBinary stood there */
-    uint32_t group;     /* which Tag element of this Tags element, from 0 */
-    uint32_t depth;     /* SimpleTag inside SimpleTag */
+    bool has_value; /* false: neither TagString nor TagBinary stood there */
+    uint32_t group; /* which Tag element of this Tags element, from 0 */
+    /* SimpleTag inside SimpleTag. It is told behind the one around it where that one's name and
+     * value stand before it, else before. */
+    uint32_t depth;
     uint64_t track_uid; /* 0: the whole segment */
     uint64_t offset;    /* of its SimpleTag */
 };
@@ -155,7 +161,7 @@ struct frag_mkv_parser_config {
 
 struct frag_mkv_parser;
 
-/* 0 or -ENOMEM. About 12 KiB; more (bounded by 1 MiB a value, 1 MiB a track's private data) only
+/* 0 or -ENOMEM. About 18 KiB; more (bounded by 1 MiB a value, 1 MiB a track's private data) only
  * while header elements are read. Nothing is allocated per block. */
 KN_MUST_CHECK int frag_mkv_parser_create(const struct frag_mkv_parser_config *config,
                                          struct frag_mkv_parser **ret_parser);
@@ -168,7 +174,7 @@ KN_MUST_CHECK int frag_mkv_parser_push(struct frag_mkv_parser *parser, const voi
 /* The document is over. KN_E_TRUNCATED where it ends inside an element of known size. */
 KN_MUST_CHECK int frag_mkv_parser_finish(struct frag_mkv_parser *parser);
 const struct frag_mkv_error *frag_mkv_parser_error(const struct frag_mkv_parser *parser);
-/* Bytes pushed so far. */
+/* Bytes taken so far; after an error, about where it came. */
 uint64_t frag_mkv_parser_offset(const struct frag_mkv_parser *parser);
 
 /* ======== reader ======== */
@@ -198,9 +204,8 @@ struct frag_mkv_reader_handler {
     int (*bad_crc)(const struct frag_mkv_element *element, void *user);
 };
 
-#define FRAG_CLUSTER_MAX_BYTES (50u * 1000u * 1000u)
-/* 20 s of 240 pictures/s and three audio tracks at 200 packets/s are 16,800. */
-#define FRAG_CLUSTER_MAX_SAMPLES 65536u
+/* A whole fragment, and what its blocks' headers add to it. */
+#define FRAG_CLUSTER_MAX_BYTES (FRAG_MAX_BYTES + FRAG_MAX_SAMPLES * 64u)
 
 struct frag_mkv_reader_config {
     const struct frag_mkv_reader_handler *handler;
@@ -296,7 +301,9 @@ struct frag_mkv_cluster {
     const struct iovec *iov;
     size_t iov_count;
     size_t bytes;
-    size_t first_key_at; /* of the first key video block, in the cluster's body; SIZE_MAX: none */
+    /* The first sample that playing can begin at, a picture where there is a video track: its index
+     * and where its block stands in the cluster's body; SIZE_MAX: there is none. */
+    size_t first_key, first_key_at;
 };
 
 /* Keeps its memory from cluster to cluster. */

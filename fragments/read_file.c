@@ -88,6 +88,7 @@ int frag_read_file(const char *path, struct frag_mkv_reader *reader, bool progre
         return fd;
     }
     int rc = read_all(fd, reader, &state, ret_bytes, ret_io);
+    *ret_bytes = state.total > 0 ? state.total : *ret_bytes;
     if (state.shown) {
         (void)fprintf(stderr, "\r        \r");
     }

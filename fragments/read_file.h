@@ -5,7 +5,7 @@
 #include "fragments/matroska.h"
 
 /* 0; the reader's error; or, with ret_io set, the negative errno of open or read. `ret_bytes` is
- * what was read. */
+ * the file's size, or what was read of what has none. */
 KN_MUST_CHECK int frag_read_file(const char *path, struct frag_mkv_reader *reader, bool progress,
                                  uint64_t *ret_bytes, bool *ret_io);
 

@@ -1,41 +1,48 @@
 /* A Matroska file anew: every good fragment of the old one, in a form that any player seeks in. */
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "fragments/inspect.h"
+#include "fragments/new_file.h"
 #include "fragments/read_file.h"
 
-/* SeekHead with Info, Tracks and Cues, at their longest. */
-#define SEEK_HEAD_ROOM 96
-#define TAGS_MAX 1024u
-#define TAGS_MAX_BYTES (1024u * 1024u)
+/* SeekHead with Info, Tracks, Cues and two Tags, at their longest. */
+#define SEEKS_MAX 5
+#define SEEK_HEAD_ROOM 160
+/* Of one Tags element. */
+#define TAGS_MAX 65536u
+#define TAGS_MAX_BYTES (16u * 1024u * 1024u)
+/* More fragments than this get a cue for every second one, then every fourth ... */
+#define CUES_MAX 65536u
 
 struct rewriter {
     int fd;
     uint64_t at; /* bytes written */
     struct frag_mkv_packer *packer;
     struct kn_tracks *tracks;
+    struct kn_tracks *better_tracks; /* found while the file was written: it is begun again */
     struct frag_mkv_info info;
     struct frag_mkv_layout layout;
     bool header_written;
 
     struct frag_mkv_cue *cues;
-    size_t cue_count, cue_room;
+    size_t cue_count, cue_room, cue_stride;
+    uint64_t first_tags_at, last_tags_at; /* 0: none */
     int64_t first_ns, end_ns;
 
     /* The Tags element being read; names and values live in tag_bytes, by offset until it ends. */
     struct frag_mkv_tag *tags;
-    size_t tag_count;
+    size_t tag_count, tag_room;
     struct kn_writer tag_bytes;
     struct kn_writer out;
     struct kn_writer early; /* Tags that came before the first cluster: they follow the header */
+    size_t early_last_at;
     struct frag_rewrite_result result;
 };
 
@@ -104,20 +111,49 @@ static void make_header(struct rewriter *rewriter, int64_t duration_ns, uint64_t
     frag_mkv_write_header(&rewriter->out, &header, &rewriter->layout);
 }
 
+static void note_tags(struct rewriter *rewriter, uint64_t at) {
+    rewriter->first_tags_at = rewriter->first_tags_at == 0 ? at : rewriter->first_tags_at;
+    rewriter->last_tags_at = at;
+}
+
 static int begin_file(struct rewriter *rewriter, struct kn_tracks *tracks) {
     if (rewriter->header_written) {
-        /* Parameter sets that come later than the first fragment would need another header. */
-        return kn_tracks_equal(rewriter->tracks, tracks) ? 0 : KN_E_UNSUPPORTED;
+        if (kn_tracks_equal(rewriter->tracks, tracks)) {
+            return 0;
+        }
+        /* A track's parameter sets came only now: the header must be made with them. */
+        rewriter->better_tracks = kn_tracks_ref(tracks);
+        return -ECANCELED;
     }
-    rewriter->tracks = kn_tracks_ref(tracks);
+    if (rewriter->tracks == NULL) {
+        rewriter->tracks = kn_tracks_ref(tracks);
+    }
     rewriter->header_written = true;
     make_header(rewriter, 0, 0);
     int rc = write_out(rewriter);
-    return rc == 0 ? write_from(rewriter, &rewriter->early) : rc;
+    if (rc == 0 && rewriter->early.size > 0) {
+        note_tags(rewriter, rewriter->at);
+        note_tags(rewriter, rewriter->at + rewriter->early_last_at);
+        rc = write_from(rewriter, &rewriter->early);
+    }
+    return rc;
 }
 
-static int add_cue(struct rewriter *rewriter, uint64_t timecode, uint64_t cluster_at,
-                   size_t block_at, uint64_t track) {
+static void thin_cues(struct rewriter *rewriter) {
+    for (size_t i = 0; i * 2 < rewriter->cue_count; i++) {
+        rewriter->cues[i] = rewriter->cues[i * 2];
+    }
+    rewriter->cue_count = (rewriter->cue_count + 1) / 2;
+    rewriter->cue_stride *= 2;
+}
+
+static int add_cue(struct rewriter *rewriter, const struct frag_mkv_cue *cue) {
+    if (rewriter->result.fragments % rewriter->cue_stride != 0) {
+        return 0;
+    }
+    if (rewriter->cue_count == CUES_MAX) {
+        thin_cues(rewriter);
+    }
     if (rewriter->cue_count == rewriter->cue_room) {
         size_t room = rewriter->cue_room == 0 ? 64 : rewriter->cue_room * 2;
         struct frag_mkv_cue *larger = realloc(rewriter->cues, room * sizeof(*larger));
@@ -127,25 +163,8 @@ static int add_cue(struct rewriter *rewriter, uint64_t timecode, uint64_t cluste
         rewriter->cues = larger;
         rewriter->cue_room = room;
     }
-    rewriter->cues[rewriter->cue_count++] = (struct frag_mkv_cue){
-        .timecode = timecode,
-        .track = track,
-        .cluster_position = cluster_at - rewriter->layout.segment_data_at,
-        .relative_position = block_at,
-    };
+    rewriter->cues[rewriter->cue_count++] = *cue;
     return 0;
-}
-
-/* The first key picture of a fragment, or SIZE_MAX. */
-static size_t first_key(const struct frag_mkv_fragment *fragment) {
-    for (size_t i = 0; i < fragment->sample_count; i++) {
-        const struct kn_sample *sample = &fragment->samples[i];
-        if ((sample->flags & KN_SAMPLE_KEY) != 0 &&
-            fragment->tracks->items[sample->track].media == KN_MEDIA_VIDEO) {
-            return i;
-        }
-    }
-    return SIZE_MAX;
 }
 
 static void note_span(struct rewriter *rewriter, const struct frag_mkv_fragment *fragment) {
@@ -174,12 +193,16 @@ static int handle_fragment(const struct frag_mkv_fragment *fragment, void *user)
         return rc;
     }
     note_span(rewriter, fragment);
-    size_t key = first_key(fragment);
-    if (key != SIZE_MAX) {
-        const struct kn_sample *sample = &fragment->samples[key];
+    if (cluster.first_key != SIZE_MAX) {
+        const struct kn_sample *sample = &fragment->samples[cluster.first_key];
         int64_t ticks = (fragment->time_ns + sample->pts_ns) / (int64_t)scale_ns;
-        rc = add_cue(rewriter, ticks < 0 ? 0 : (uint64_t)ticks, rewriter->at, cluster.first_key_at,
-                     fragment->tracks->items[sample->track].number);
+        const struct frag_mkv_cue cue = {
+            .timecode = ticks < 0 ? 0 : (uint64_t)ticks,
+            .track = fragment->tracks->items[sample->track].number,
+            .cluster_position = rewriter->at - rewriter->layout.segment_data_at,
+            .relative_position = cluster.first_key_at,
+        };
+        rc = add_cue(rewriter, &cue);
     }
     rewriter->result.fragments++;
     return rc == 0
@@ -191,8 +214,15 @@ static int handle_fragment(const struct frag_mkv_fragment *fragment, void *user)
 
 static int handle_tag(const struct frag_mkv_tag *tag, void *user) {
     struct rewriter *rewriter = user;
-    if (rewriter->tag_count == TAGS_MAX) {
-        return KN_E_LIMIT;
+    if (rewriter->tag_count == rewriter->tag_room) {
+        size_t room = rewriter->tag_room == 0 ? 64 : rewriter->tag_room * 2;
+        struct frag_mkv_tag *larger =
+            room > TAGS_MAX ? NULL : realloc(rewriter->tags, room * sizeof(*larger));
+        if (larger == NULL) {
+            return room > TAGS_MAX ? KN_E_LIMIT : -ENOMEM;
+        }
+        rewriter->tags = larger;
+        rewriter->tag_room = room;
     }
     struct frag_mkv_tag *kept = &rewriter->tags[rewriter->tag_count++];
     *kept = *tag;
@@ -214,7 +244,13 @@ static int handle_end(const struct frag_mkv_element *element, uint64_t end_offse
         tag->value = rewriter->tag_bytes.data + tag->offset + strlen(tag->name) + 1;
     }
     const struct frag_mkv_tags_form form = {.crc = true, .targets = true};
-    struct kn_writer *writer = rewriter->header_written ? &rewriter->out : &rewriter->early;
+    struct kn_writer *writer = &rewriter->out;
+    if (rewriter->header_written) {
+        note_tags(rewriter, rewriter->at);
+    } else {
+        writer = &rewriter->early;
+        rewriter->early_last_at = writer->size;
+    }
     frag_mkv_write_tags(writer, rewriter->tags, rewriter->tag_count, form);
     rewriter->tag_count = 0;
     kn_writer_clear(&rewriter->tag_bytes);
@@ -223,51 +259,76 @@ static int handle_end(const struct frag_mkv_element *element, uint64_t end_offse
 
 static int handle_info(const struct frag_mkv_info *info, void *user) {
     struct rewriter *rewriter = user;
-    rewriter->info = *info;
+    if (!rewriter->header_written) { /* which is made again, in as many bytes, at the end */
+        rewriter->info = *info;
+    }
     return 0;
 }
 
 /* ---- the whole file ---- */
 
-static int end_file(struct rewriter *rewriter) {
-    uint64_t cues_at = rewriter->at;
-    struct frag_mkv_seek seeks[3] = {
-        {.id = FRAG_MKV_INFO, .position = rewriter->layout.info_at},
-        {.id = FRAG_MKV_TRACKS, .position = rewriter->layout.tracks_at},
-        {.id = FRAG_MKV_CUES, .position = cues_at},
-    };
-    for (size_t i = 0; i < KN_COUNT(seeks); i++) {
+static int compare_cues(const void *a, const void *b) {
+    uint64_t left = ((const struct frag_mkv_cue *)a)->timecode;
+    uint64_t right = ((const struct frag_mkv_cue *)b)->timecode;
+    return (left > right) - (left < right);
+}
+
+static size_t list_seeks(const struct rewriter *rewriter, uint64_t cues_at,
+                         struct frag_mkv_seek seeks[static SEEKS_MAX]) {
+    size_t count = 0;
+    seeks[count++] = (struct frag_mkv_seek){FRAG_MKV_INFO, rewriter->layout.info_at};
+    seeks[count++] = (struct frag_mkv_seek){FRAG_MKV_TRACKS, rewriter->layout.tracks_at};
+    if (rewriter->cue_count > 0) {
+        seeks[count++] = (struct frag_mkv_seek){FRAG_MKV_CUES, cues_at};
+    }
+    if (rewriter->first_tags_at != 0) {
+        seeks[count++] = (struct frag_mkv_seek){FRAG_MKV_TAGS, rewriter->first_tags_at};
+    }
+    if (rewriter->last_tags_at != rewriter->first_tags_at) {
+        seeks[count++] = (struct frag_mkv_seek){FRAG_MKV_TAGS, rewriter->last_tags_at};
+    }
+    for (size_t i = 0; i < count; i++) {
         seeks[i].position -= rewriter->layout.segment_data_at;
     }
-    int rc = 0;
-    if (rewriter->cue_count > 0) {
-        frag_mkv_write_cues(&rewriter->out, rewriter->cues, rewriter->cue_count);
-        rc = write_out(rewriter);
-    }
-    if (rc != 0) {
-        return rc;
-    }
-    rewriter->result.bytes = rewriter->at;
+    return count;
+}
+
+/* Header and SeekHead over the room that was left for them. */
+static int write_header_again(struct rewriter *rewriter, uint64_t cues_at) {
+    uint64_t end = rewriter->layout.end;
     int64_t duration_ns = rewriter->end_ns - rewriter->first_ns;
     make_header(rewriter, duration_ns > 0 ? duration_ns : 0,
-                rewriter->at - rewriter->layout.segment_data_at);
+                rewriter->result.bytes - rewriter->layout.segment_data_at);
+    KN_ASSERT(rewriter->layout.end == end);
     if (lseek(rewriter->fd, 0, SEEK_SET) != 0) {
         return new_failed(rewriter);
     }
-    rc = write_out(rewriter);
+    int rc = write_out(rewriter);
     if (rc != 0) {
         return rc;
     }
-    rc = frag_mkv_write_seek_head(&rewriter->out, seeks, rewriter->cue_count > 0 ? 3 : 2,
-                                  SEEK_HEAD_ROOM);
+    struct frag_mkv_seek seeks[SEEKS_MAX];
+    size_t count = list_seeks(rewriter, cues_at, seeks);
+    rc = frag_mkv_write_seek_head(&rewriter->out, seeks, count, SEEK_HEAD_ROOM);
     if (rc != 0) {
         return rc;
     }
     if (lseek(rewriter->fd, (off_t)rewriter->layout.seek_head_at, SEEK_SET) < 0) {
         return new_failed(rewriter);
     }
-    rc = write_out(rewriter);
-    return rc == 0 && fsync(rewriter->fd) != 0 ? new_failed(rewriter) : rc;
+    return write_out(rewriter);
+}
+
+static int end_file(struct rewriter *rewriter) {
+    uint64_t cues_at = rewriter->at;
+    int rc = 0;
+    if (rewriter->cue_count > 0) {
+        qsort(rewriter->cues, rewriter->cue_count, sizeof(*rewriter->cues), compare_cues);
+        frag_mkv_write_cues(&rewriter->out, rewriter->cues, rewriter->cue_count);
+        rc = write_out(rewriter);
+    }
+    rewriter->result.bytes = rewriter->at;
+    return rc == 0 ? write_header_again(rewriter, cues_at) : rc;
 }
 
 static int copy(struct rewriter *rewriter, const char *from, bool progress) {
@@ -298,83 +359,103 @@ static int copy(struct rewriter *rewriter, const char *from, bool progress) {
     return end_file(rewriter);
 }
 
-/* A new file beside `to`, which nobody else has: its name goes to `part`. */
-static int open_part(const char *to, char part[static PATH_MAX]) {
-    for (int i = 1; i < 100; i++) {
-        int length = snprintf(part, PATH_MAX, "%s.part%d", to, i);
-        if (length < 0 || length >= PATH_MAX) {
-            return -ENAMETOOLONG;
+/* Everything as at the start, but with the tracks that were found meanwhile. */
+static int begin_again(struct rewriter *rewriter) {
+    kn_tracks_unref(rewriter->tracks);
+    rewriter->tracks = rewriter->better_tracks;
+    rewriter->better_tracks = NULL;
+    rewriter->header_written = false;
+    rewriter->at = 0;
+    rewriter->cue_count = 0;
+    rewriter->cue_stride = 1;
+    rewriter->first_tags_at = 0;
+    rewriter->last_tags_at = 0;
+    rewriter->tag_count = 0;
+    kn_writer_clear(&rewriter->early);
+    kn_writer_clear(&rewriter->out);
+    kn_writer_clear(&rewriter->tag_bytes);
+    rewriter->result = (struct frag_rewrite_result){0};
+    if (lseek(rewriter->fd, 0, SEEK_SET) != 0 || ftruncate(rewriter->fd, 0) != 0) {
+        return new_failed(rewriter);
+    }
+    return 0;
+}
+
+static int copy_all(struct rewriter *rewriter, const char *from, bool progress) {
+    int rc = copy(rewriter, from, progress);
+    /* Each time one track more has its sets. */
+    for (int i = 0; i < KN_TRACKS_MAX && rc == -ECANCELED && rewriter->better_tracks != NULL; i++) {
+        if (strcmp(from, "-") == 0) {
+            return KN_E_UNSUPPORTED; /* cannot be read again */
         }
-        int fd = open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        if (fd >= 0 || errno != EEXIST) {
-            return fd >= 0 ? fd : -errno;
+        rc = begin_again(rewriter);
+        if (rc == 0) {
+            rc = copy(rewriter, from, progress);
         }
     }
-    return -EEXIST;
+    return rc;
 }
 
 static int rewrite_into(int fd, const char *from, bool progress,
-                        struct frag_rewrite_result *result) {
+                        struct frag_rewrite_result *ret_result) {
     struct rewriter rewriter = {
-        .fd = fd, .info.timecode_scale_ns = FRAG_MKV_DEFAULT_SCALE_NS, .result = *result};
+        .fd = fd, .info.timecode_scale_ns = FRAG_MKV_DEFAULT_SCALE_NS, .cue_stride = 1};
     kn_writer_init_growing(&rewriter.out, SIZE_MAX / 2);
     kn_writer_init_growing(&rewriter.early, TAGS_MAX_BYTES);
     kn_writer_init_growing(&rewriter.tag_bytes, TAGS_MAX_BYTES);
-    rewriter.tags = calloc(TAGS_MAX, sizeof(*rewriter.tags));
-    int rc = rewriter.tags == NULL ? -ENOMEM : frag_mkv_packer_create(&rewriter.packer);
+    int rc = frag_mkv_packer_create(&rewriter.packer);
     if (rc == 0) {
-        rc = copy(&rewriter, from, progress);
+        rc = copy_all(&rewriter, from, progress);
     }
     frag_mkv_packer_destroy(rewriter.packer);
     kn_tracks_unref(rewriter.tracks);
+    kn_tracks_unref(rewriter.better_tracks);
     kn_writer_finish(&rewriter.out);
     kn_writer_finish(&rewriter.early);
     kn_writer_finish(&rewriter.tag_bytes);
     free(rewriter.tags);
     free(rewriter.cues);
-    *result = rewriter.result;
+    *ret_result = rewriter.result;
     return rc;
 }
 
-/* Gives the complete file its name. */
-static int name_it(const char *part, const char *to, bool replace) {
-    unsigned flags = replace ? 0 : RENAME_NOREPLACE;
-    if (renameat2(AT_FDCWD, part, AT_FDCWD, to, flags) == 0) {
-        return 0;
+/* Why `to` must not be written, if it must not. */
+static enum frag_rewrite_refusal refusal_of(const char *from, const char *to, bool replace) {
+    struct stat new, old;
+    if (lstat(to, &new) != 0) {
+        return FRAG_REWRITE_FINE;
     }
-    if (errno != EINVAL && errno != ENOSYS) {
-        return -errno;
+    if (!S_ISREG(new.st_mode)) {
+        return FRAG_REWRITE_NO_FILE;
     }
-    /* A file system that cannot refuse to replace: look first. */
-    if (!replace && access(to, F_OK) == 0) {
-        return -EEXIST;
+    if (strcmp(from, "-") != 0 && stat(from, &old) == 0 && old.st_dev == new.st_dev &&
+        old.st_ino == new.st_ino) {
+        return FRAG_REWRITE_SAME;
     }
-    return rename(part, to) == 0 ? 0 : -errno;
+    return replace ? FRAG_REWRITE_FINE : FRAG_REWRITE_EXISTS;
 }
 
 int frag_rewrite_file(const char *from, const char *to, bool replace, bool progress,
                       struct frag_rewrite_result *ret_result) {
     *ret_result = (struct frag_rewrite_result){.about_new = true};
-    if (!replace && access(to, F_OK) == 0) {
+    ret_result->refusal = refusal_of(from, to, replace);
+    if (ret_result->refusal != FRAG_REWRITE_FINE) {
         return -EEXIST;
     }
-    char part[PATH_MAX];
-    int fd = open_part(to, part);
-    if (fd < 0) {
-        return fd;
-    }
-    ret_result->about_new = false;
-    int rc = rewrite_into(fd, from, progress, ret_result);
-    if (close(fd) != 0 && rc == 0) {
-        rc = -errno;
-        ret_result->about_new = true;
-    }
-    if (rc == 0) {
-        rc = name_it(part, to, replace);
-        ret_result->about_new = rc != 0;
-    }
+    struct frag_new_file file;
+    int rc = frag_new_file_open(to, &file);
     if (rc != 0) {
-        (void)unlink(part); /* nothing more can be done about it */
+        return rc;
+    }
+    rc = rewrite_into(file.fd, from, progress, ret_result);
+    if (rc != 0) {
+        frag_new_file_drop(&file);
+        return rc;
+    }
+    rc = frag_new_file_keep(&file, to, replace);
+    if (rc != 0) {
+        ret_result->about_new = true;
+        ret_result->refusal = rc == -EEXIST ? FRAG_REWRITE_EXISTS : FRAG_REWRITE_FINE;
     }
     return rc;
 }

@@ -163,7 +163,7 @@ static int64_t frame_duration(const struct frag_mkv_parser *parser, bool in_grou
     if (in_group && parser->group.has_duration) {
         if (parser->group.duration > (uint64_t)INT64_MAX ||
             !kn_i64_mul((int64_t)parser->group.duration, (int64_t)parser->scale_ns, &duration) ||
-            duration > MKV_TIME_MAX_NS) {
+            duration > MKV_DURATION_MAX_NS) {
             return 0;
         }
         return duration / parser->block.count;

@@ -150,9 +150,9 @@ static int leaf_info(struct frag_mkv_parser *parser, const uint8_t *data, size_t
 
 static int end_info(struct frag_mkv_parser *parser, const struct frag_mkv_element *element) {
     struct frag_mkv_info *info = &parser->info;
-    if (info->timecode_scale_ns == 0 || info->timecode_scale_ns > (uint64_t)INT64_MAX) {
+    if (info->timecode_scale_ns == 0 || info->timecode_scale_ns > MKV_SCALE_MAX_NS) {
         return frag_mkv_fail(parser, FRAG_MKV_BAD_TIME, element->offset,
-                             "a TimestampScale of 0 or beyond 63 bits");
+                             "a TimestampScale of 0 or of more than a second");
     }
     if (parser->scale_used && info->timecode_scale_ns != parser->scale_ns) {
         return frag_mkv_fail(parser, FRAG_MKV_ORDER, element->offset,
@@ -178,7 +178,7 @@ static uint32_t to_u32(const uint8_t *data, size_t size) {
 
 static int64_t to_ns(const uint8_t *data, size_t size) {
     uint64_t value = to_uint(data, size);
-    return value > INT64_MAX / 4 ? 0 : (int64_t)value; /* a duration of 73 years is none */
+    return value > MKV_DURATION_MAX_NS ? 0 : (int64_t)value; /* one of 36 years is none */
 }
 
 static enum kn_media to_media(uint64_t type) {
@@ -434,12 +434,7 @@ static void leaf_group(struct frag_mkv_parser *parser, const uint8_t *data, size
 
 /* ---- Tags ---- */
 
-/* Tells the SimpleTag at hand, once: at its end, or before one nested in it. */
-static int tell_tag(struct frag_mkv_parser *parser) {
-    struct mkv_simple_tag *tag = &parser->tag;
-    if (!tag->open || tag->told) {
-        return 0;
-    }
+static int tell_tag(struct frag_mkv_parser *parser, struct mkv_simple_tag *tag) {
     tag->told = true;
     if (!tag->has_name) {
         return frag_mkv_fail(parser, FRAG_MKV_BAD_ELEMENT, tag->offset,
@@ -451,63 +446,75 @@ static int tell_tag(struct frag_mkv_parser *parser) {
     static const uint8_t none[1];
     struct frag_mkv_tag told = {
         .name = tag->name,
-        .value = parser->tag_value_bytes > 0 ? parser->tag_value : none,
-        .value_bytes = parser->tag_value_bytes,
+        .value = tag->value_bytes > 0 ? parser->tag_values + tag->value_at : none,
+        .value_bytes = tag->value_bytes,
         .binary = tag->binary,
         .has_value = tag->has_value,
         .group = parser->tag_group - 1,
-        .depth = parser->tag_depth - 1,
+        .depth = (uint32_t)(tag - parser->tags),
         .track_uid = parser->tag_track_uid,
         .offset = tag->offset,
     };
     return frag_mkv_answer(parser, parser->handler->tag(&told, parser->user));
 }
 
+/* The open one that encloses it is told first if it is complete, else at its own end: its name and
+ * value may stand behind the ones nested in it. */
 static int begin_simple_tag(struct frag_mkv_parser *parser,
                             const struct frag_mkv_element *element) {
-    int rc = tell_tag(parser);
+    struct mkv_simple_tag *tag = &parser->tags[parser->tag_depth];
+    size_t value_at = 0;
+    if (parser->tag_depth > 0) {
+        struct mkv_simple_tag *outer = tag - 1;
+        if (outer->has_name && outer->has_value && !outer->told) {
+            int rc = tell_tag(parser, outer);
+            if (rc != 0) {
+                return rc;
+            }
+        }
+        value_at = outer->value_at + outer->value_bytes;
+    }
     parser->tag_depth++;
-    parser->tag_value_bytes = 0;
-    parser->tag = (struct mkv_simple_tag){.open = true, .offset = element->offset};
-    return rc;
+    *tag = (struct mkv_simple_tag){.offset = element->offset, .value_at = value_at};
+    return 0;
 }
 
 static int end_simple_tag(struct frag_mkv_parser *parser) {
-    int rc = tell_tag(parser);
-    parser->tag_depth--;
-    parser->tag.open = false;
-    return rc;
+    struct mkv_simple_tag *tag = &parser->tags[--parser->tag_depth];
+    return tag->told ? 0 : tell_tag(parser, tag);
 }
 
-static int leaf_tag_value(struct frag_mkv_parser *parser, const uint8_t *data, size_t size) {
+static int leaf_tag_value(struct frag_mkv_parser *parser, struct mkv_simple_tag *tag,
+                          const uint8_t *data, size_t size) {
     if (parser->element.id == ID_TAG_STRING) {
         size = strnlen((const char *)data, size);
     }
-    if (size > parser->tag_value_room) {
-        uint8_t *larger = realloc(parser->tag_value, size);
+    size_t needed = tag->value_at + size; /* at most MKV_DEPTH_MAX values of MKV_STRING_MAX */
+    if (needed > parser->tag_values_room) {
+        uint8_t *larger = realloc(parser->tag_values, needed);
         if (larger == NULL) {
             return frag_mkv_answer(parser, -ENOMEM);
         }
-        parser->tag_value = larger;
-        parser->tag_value_room = size;
+        parser->tag_values = larger;
+        parser->tag_values_room = needed;
     }
     if (size > 0) {
-        memcpy(parser->tag_value, data, size);
+        memcpy(parser->tag_values + tag->value_at, data, size);
     }
-    parser->tag_value_bytes = size;
-    parser->tag.has_value = true;
-    parser->tag.binary = parser->element.id == ID_TAG_BINARY;
+    tag->value_bytes = size;
+    tag->has_value = true;
+    tag->binary = parser->element.id == ID_TAG_BINARY;
     return 0;
 }
 
 static int leaf_simple_tag(struct frag_mkv_parser *parser, const uint8_t *data, size_t size) {
-    struct mkv_simple_tag *tag = &parser->tag;
-    if (!tag->open || tag->told) {
+    struct mkv_simple_tag *tag = &parser->tags[parser->tag_depth - 1];
+    if (tag->told) {
         return frag_mkv_fail(parser, FRAG_MKV_BAD_ELEMENT, parser->element.offset,
-                             "a SimpleTag's value behind one nested in it");
+                             "a SimpleTag with two names or values");
     }
     if (parser->element.id != ID_TAG_NAME) {
-        return leaf_tag_value(parser, data, size);
+        return leaf_tag_value(parser, tag, data, size);
     }
     if (strnlen((const char *)data, size) >= sizeof(tag->name)) {
         return frag_mkv_fail(parser, FRAG_MKV_TOO_LARGE, parser->element.offset,
@@ -611,5 +618,5 @@ int frag_mkv_leaf(struct frag_mkv_parser *parser, const uint8_t *data, size_t si
 
 void frag_mkv_fields_finish(struct frag_mkv_parser *parser) {
     drop_entries(parser);
-    free(parser->tag_value);
+    free(parser->tag_values);
 }

@@ -19,6 +19,9 @@
 #include "base/error.h"
 #include "fragments/matroska/ids.h"
 
+/* Id, size and value of a CRC-32. */
+#define CRC_ELEMENT_BYTES 6u
+
 static int result_of(enum frag_mkv_fault fault) {
     switch (fault) {
     case FRAG_MKV_FINE:
@@ -296,12 +299,6 @@ static int open_master(struct frag_mkv_parser *parser, const struct frag_mkv_ele
     return close_finished(parser);
 }
 
-/* In a level-1 element that is opened only for its CRC-32: everything else of it is one body. */
-static bool is_opaque(uint32_t id) {
-    return frag_mkv_is_level1(id) && id != FRAG_MKV_INFO && id != FRAG_MKV_TRACKS &&
-           id != FRAG_MKV_CLUSTER && id != FRAG_MKV_TAGS;
-}
-
 static bool begins_crc(const struct frag_mkv_parser *parser,
                        const struct frag_mkv_element *element) {
     if (!parser->verify_crc || element->id != FRAG_MKV_CRC32 || element->size != 4 ||
@@ -320,9 +317,27 @@ static int open_leaf(struct frag_mkv_parser *parser, const struct frag_mkv_eleme
     parser->element = *element;
     parser->kind = kind;
     parser->body_left = element->size;
-    parser->phase = kind == KIND_BLOCK  ? PHASE_BLOCK_HEAD
-                    : kind == KIND_SKIP ? PHASE_BODY
-                                        : PHASE_LEAF;
+    switch (kind) {
+    case KIND_BLOCK:
+        parser->phase = PHASE_BLOCK_HEAD;
+        return 0;
+    case KIND_SKIP:
+        parser->phase = PHASE_BODY;
+        return 0;
+    case KIND_PEEK:
+        parser->phase = element->size < CRC_ELEMENT_BYTES ? PHASE_BODY : PHASE_LEAF;
+        parser->leaf_bytes = CRC_ELEMENT_BYTES;
+        return 0;
+    case KIND_MASTER:
+    case KIND_UINT:
+    case KIND_FLOAT:
+    case KIND_DATE:
+    case KIND_TEXT:
+    case KIND_BINARY:
+        break;
+    }
+    parser->phase = PHASE_LEAF;
+    parser->leaf_bytes = (size_t)element->size;
     return 0;
 }
 
@@ -375,11 +390,7 @@ static int open_element(struct frag_mkv_parser *parser, const struct frag_mkv_el
     if (kind == KIND_MASTER) {
         return open_master(parser, element, limit);
     }
-    rc = open_leaf(parser, element, kind);
-    if (rc == 0 && kind == KIND_SKIP && parser->depth == 2 && is_opaque(parent_id(parser))) {
-        parser->body_left = here_limit(parser) - parser->offset;
-    }
-    return rc;
+    return open_leaf(parser, element, kind);
 }
 
 /* ---- phases: 1 to go on, 0 when the input is used up, below 0 the failure ---- */
@@ -402,7 +413,10 @@ static int step_header(struct frag_mkv_parser *parser) {
     }
     uint64_t start = parser->offset - parser->carry_bytes;
     if (used < 0) {
-        return frag_mkv_fail(parser, FRAG_MKV_BAD_ELEMENT, start, "no valid element id and size");
+        return parser->ebml_seen || parser->depth > 0
+                   ? frag_mkv_fail(parser, FRAG_MKV_BAD_ELEMENT, start,
+                                   "no valid element id and size")
+                   : frag_mkv_fail(parser, FRAG_MKV_NOT_MATROSKA, start, "no EBML header");
     }
     if (used == 0) {
         if (left > 0 && parser->carry_bytes == 0) {
@@ -437,16 +451,34 @@ static int scratch_room(struct frag_mkv_parser *parser, size_t bytes) {
     return 0;
 }
 
+static void take_crc(struct frag_mkv_parser *parser, const uint8_t *data, size_t size) {
+    struct kn_reader reader;
+    kn_reader_init(&reader, data, size);
+    parser->crc_expected = kn_read_le32(&reader);
+    parser->crc = 0;
+    parser->crc_from = parser->offset;
+    parser->crc_active = true;
+}
+
+/* The first bytes of an element of which nothing but its CRC-32 is looked at. */
+static void read_peek(struct frag_mkv_parser *parser, const uint8_t *data) {
+    if (data[0] == FRAG_MKV_CRC32 && data[1] == 0x84) {
+        take_crc(parser, data + 2, 4);
+    }
+    parser->scratch_bytes = 0;
+    parser->body_left = parser->element.size - CRC_ELEMENT_BYTES;
+    parser->phase = PHASE_BODY;
+}
+
 static int read_leaf(struct frag_mkv_parser *parser, const uint8_t *data, size_t size) {
     parser->offset = parser->element.offset + parser->element.header_bytes + size;
     parser->body_left = 0;
+    if (parser->kind == KIND_PEEK) {
+        read_peek(parser, data);
+        return 1;
+    }
     if (parser->element.id == FRAG_MKV_CRC32) {
-        struct kn_reader reader;
-        kn_reader_init(&reader, data, size);
-        parser->crc_expected = kn_read_le32(&reader);
-        parser->crc = 0;
-        parser->crc_from = parser->offset;
-        parser->crc_active = true;
+        take_crc(parser, data, size);
     } else {
         int rc = frag_mkv_leaf(parser, data, size);
         if (rc != 0) {
@@ -458,7 +490,7 @@ static int read_leaf(struct frag_mkv_parser *parser, const uint8_t *data, size_t
 }
 
 static int step_leaf(struct frag_mkv_parser *parser) {
-    size_t size = (size_t)parser->element.size;
+    size_t size = parser->leaf_bytes;
     size_t left = input_left(parser);
     if (parser->scratch_bytes == 0 && left >= size) {
         return read_leaf(parser, input_here(parser), size);

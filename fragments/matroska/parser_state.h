@@ -13,12 +13,16 @@
  * payload, so its head has no bound but this one (a lace of 2 MB); larger ones are refused. */
 #define MKV_BLOCK_HEAD_MAX 8192u
 #define MKV_STRING_MAX 65536u
-/* Times reach to 2116, so that sums and differences of two of them fit into 64 bits. */
+/* Times reach to 2116, a tick is at most a second, and longer durations count as not said: so the
+ * sum of a time and a duration, and the difference of two such sums, fit into 64 bits. */
 #define MKV_TIME_MAX_NS (INT64_MAX / 2)
+#define MKV_DURATION_MAX_NS (INT64_MAX / 8)
+#define MKV_SCALE_MAX_NS 1000000000u
 #define MKV_TAG_NAME_MAX 512
 
 enum mkv_kind {
     KIND_SKIP,
+    KIND_PEEK, /* passed over but for a CRC-32 at its beginning */
     KIND_MASTER,
     KIND_UINT,
     KIND_FLOAT,
@@ -50,10 +54,12 @@ struct mkv_group {
     int64_t discard_ns; /* DiscardPadding */
 };
 
+/* A SimpleTag that is open; its value stands in tag_values. */
 struct mkv_simple_tag {
-    bool open, told, has_name, has_value, binary;
+    bool told, has_name, has_value, binary;
     char name[MKV_TAG_NAME_MAX];
     uint64_t offset;
+    size_t value_at, value_bytes;
 };
 
 enum mkv_phase { PHASE_HEADER, PHASE_LEAF, PHASE_BLOCK_HEAD, PHASE_BODY };
@@ -81,6 +87,7 @@ struct frag_mkv_parser {
     size_t depth;
     struct frag_mkv_element element; /* the leaf or block being read */
     enum mkv_kind kind;
+    size_t leaf_bytes; /* of the value in PHASE_LEAF */
     uint64_t body_left;
 
     bool crc_active;
@@ -108,9 +115,9 @@ struct frag_mkv_parser {
 
     uint32_t tag_group, tag_depth;
     uint64_t tag_track_uid;
-    struct mkv_simple_tag tag;
-    uint8_t *tag_value;
-    size_t tag_value_bytes, tag_value_room;
+    struct mkv_simple_tag tags[MKV_DEPTH_MAX]; /* tag_depth of them are open */
+    uint8_t *tag_values;
+    size_t tag_values_room;
 };
 
 /* Stops the parser: remembers the first fault and returns its result. */

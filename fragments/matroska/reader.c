@@ -18,6 +18,8 @@ struct framing {
     bool wants_sets;       /* the private data is no avcC/hvcC yet */
     unsigned length_bytes; /* of prefixed frames */
     int reorder_frames;    /* -1: not said */
+    /* Found in the private data, while wants_sets; they live in the track. */
+    struct frag_param_sets sets;
 };
 
 struct frag_mkv_reader {
@@ -62,6 +64,11 @@ static struct framing framing_of(const struct kn_track *track) {
     struct frag_param_sets sets;
     if (read_record(track->codec, track, &sets) != 0) {
         framing.wants_sets = true;
+        framing.sets.length_bytes = 4;
+        if (frag_nal_starts_annexb(track->codec_private, track->codec_private_bytes)) {
+            (void)frag_param_sets_collect(track->codec, track->codec_private,
+                                          track->codec_private_bytes, 0, &framing.sets);
+        }
         return framing;
     }
     framing.length_bytes = sets.length_bytes;
@@ -84,12 +91,8 @@ static void use_tracks(struct frag_mkv_reader *reader, struct kn_tracks *tracks)
  * private data. Nothing changes while they are not complete. */
 static int adopt_sets(struct frag_mkv_reader *reader, size_t index) {
     const struct kn_track *track = &reader->tracks->items[index];
-    struct frag_param_sets sets = {.length_bytes = 4};
+    struct frag_param_sets sets = reader->framings[index].sets;
     int rc = 0;
-    if (frag_nal_starts_annexb(track->codec_private, track->codec_private_bytes)) {
-        (void)frag_param_sets_collect(track->codec, track->codec_private,
-                                      track->codec_private_bytes, 0, &sets);
-    }
     for (size_t i = 0; i < reader->sample_count; i++) {
         const struct kn_sample *sample = &reader->samples[i];
         if (frag_param_sets_complete(track->codec, &sets)) {
@@ -131,6 +134,12 @@ static int adopt_sets(struct frag_mkv_reader *reader, size_t index) {
 
 /* ---- samples ---- */
 
+/* Gives back the spare room behind `size` bytes, if it can. */
+static uint8_t *fit(uint8_t *data, size_t size) {
+    uint8_t *smaller = size == 0 ? NULL : realloc(data, size);
+    return smaller == NULL ? data : smaller;
+}
+
 /* Converts the Annex-B samples of tracks with NAL units into one new buffer. */
 static int put_framing_right(struct frag_mkv_reader *reader, struct kn_buffer **ret_converted) {
     struct kn_writer writer;
@@ -160,7 +169,7 @@ static int put_framing_right(struct frag_mkv_reader *reader, struct kn_buffer **
     int rc = kn_writer_status(&writer);
     if (rc == 0 && reader->converted > 0) {
         size_t size = 0;
-        uint8_t *data = kn_writer_take(&writer, &size);
+        uint8_t *data = fit(kn_writer_take(&writer, &size), size);
         rc = kn_buffer_wrap(reader->budget, data, size, free, data, &converted);
         if (rc != 0) {
             free(data);
@@ -328,9 +337,9 @@ static int handle_cluster_time(uint64_t timecode, int64_t time_ns, void *user) {
 
 /* Room for one more sample. */
 static int more_samples(struct frag_mkv_reader *reader) {
-    if (reader->sample_count == FRAG_CLUSTER_MAX_SAMPLES) {
+    if (reader->sample_count == FRAG_MAX_SAMPLES) {
         return frag_mkv_fail(reader->parser, FRAG_MKV_TOO_LARGE, reader->cluster.offset,
-                             "a cluster of more than %u frames", FRAG_CLUSTER_MAX_SAMPLES);
+                             "a cluster of more than %u frames", FRAG_MAX_SAMPLES);
     }
     if (reader->sample_count < reader->sample_room) {
         return 0;

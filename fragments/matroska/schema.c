@@ -189,8 +189,7 @@ enum mkv_kind frag_mkv_kind(const struct frag_mkv_parser *parser, uint32_t paren
         case FRAG_MKV_TAGS:
             return KIND_MASTER;
         default:
-            /* Only to find their CRC-32; what follows it is passed over. */
-            return parser->verify_crc && frag_mkv_is_level1(id) ? KIND_MASTER : KIND_SKIP;
+            return parser->verify_crc && frag_mkv_is_level1(id) ? KIND_PEEK : KIND_SKIP;
         }
     case FRAG_MKV_CLUSTER:
     case ID_BLOCK_GROUP:
@@ -223,9 +222,33 @@ uint64_t frag_mkv_largest_body(enum mkv_kind kind, uint32_t id) {
     case KIND_BINARY:
         return id == ID_CODEC_PRIVATE ? KN_TRACK_PRIVATE_MAX : MKV_STRING_MAX;
     case KIND_SKIP:
+    case KIND_PEEK:
     case KIND_MASTER:
     case KIND_BLOCK:
         break;
     }
     return UINT64_MAX;
+}
+
+const char *frag_mkv_fault_name(enum frag_mkv_fault fault) {
+    static const char *const names[] = {
+        [FRAG_MKV_FINE] = "fine",
+        [FRAG_MKV_NOT_MATROSKA] = "not-matroska",
+        [FRAG_MKV_BAD_ELEMENT] = "bad-element",
+        [FRAG_MKV_OVERRUN] = "overrun",
+        [FRAG_MKV_SIZE_UNKNOWN] = "size-unknown",
+        [FRAG_MKV_TOO_LARGE] = "too-large",
+        [FRAG_MKV_TOO_DEEP] = "too-deep",
+        [FRAG_MKV_ORDER] = "order",
+        [FRAG_MKV_SECOND_SEGMENT] = "second-segment",
+        [FRAG_MKV_BAD_TRACKS] = "bad-tracks",
+        [FRAG_MKV_COMPRESSED] = "compressed",
+        [FRAG_MKV_BAD_BLOCK] = "bad-block",
+        [FRAG_MKV_NO_SUCH_TRACK] = "no-such-track",
+        [FRAG_MKV_BAD_TIME] = "bad-time",
+        [FRAG_MKV_TRUNCATED] = "truncated",
+        [FRAG_MKV_STOPPED] = "stopped",
+        [FRAG_MKV_NO_MEMORY] = "no-memory",
+    };
+    return (size_t)fault < KN_COUNT(names) ? names[fault] : "unknown";
 }

@@ -98,7 +98,7 @@ static void write_track(struct kn_writer *writer, const struct kn_track *track) 
     put_uint(writer, ID_TRACK_TYPE, media_type(track->media));
     put_uint(writer, ID_FLAG_LACING, 0);
     put_text(writer, ID_TRACK_NAME, track->name);
-    put_text(writer, ID_LANGUAGE, track->language[0] == '\0' ? "und" : track->language);
+    put_text(writer, ID_LANGUAGE, track->language);
     put_text(writer, ID_CODEC_ID, track->codec_id);
     if (track->codec_private_bytes > 0) {
         put_bytes(writer, ID_CODEC_PRIVATE, track->codec_private, track->codec_private_bytes);
@@ -393,6 +393,14 @@ static int pack_sample(struct frag_mkv_packer *packer, const struct kn_track *tr
     return 0;
 }
 
+static bool has_video(const struct kn_tracks *tracks) {
+    bool video = false;
+    for (size_t i = 0; i < tracks->count; i++) {
+        video = video || tracks->items[i].media == KN_MEDIA_VIDEO;
+    }
+    return video;
+}
+
 int frag_mkv_pack_cluster(struct frag_mkv_packer *packer, const struct kn_tracks *tracks,
                           uint64_t timecode_scale_ns, uint64_t timecode,
                           const struct kn_sample *samples, size_t count,
@@ -411,7 +419,9 @@ int frag_mkv_pack_cluster(struct frag_mkv_packer *packer, const struct kn_tracks
     }
     int64_t scale_ns =
         timecode_scale_ns == 0 ? (int64_t)FRAG_MKV_DEFAULT_SCALE_NS : (int64_t)timecode_scale_ns;
+    size_t first_key = SIZE_MAX;
     size_t first_key_at = SIZE_MAX;
+    bool video = has_video(tracks);
     for (size_t i = 0; i < count; i++) {
         const struct kn_sample *sample = &samples[i];
         if (sample->track >= tracks->count) {
@@ -421,8 +431,9 @@ int frag_mkv_pack_cluster(struct frag_mkv_packer *packer, const struct kn_tracks
         if (track->number > TRACK_NUMBER_MAX) {
             return -EINVAL;
         }
-        if (first_key_at == SIZE_MAX && track->media == KN_MEDIA_VIDEO &&
+        if (first_key == SIZE_MAX && (track->media == KN_MEDIA_VIDEO || !video) &&
             (sample->flags & KN_SAMPLE_KEY) != 0) {
+            first_key = i;
             /* Heads since the last slice are not in bytes yet. */
             first_key_at = packer->bytes + packer->heads.size - packer->run_from - body_from;
         }
@@ -443,6 +454,7 @@ int frag_mkv_pack_cluster(struct frag_mkv_packer *packer, const struct kn_tracks
         .iov = packer->iov,
         .iov_count = packer->iov_count,
         .bytes = packer->bytes,
+        .first_key = first_key,
         .first_key_at = first_key_at,
     };
     return 0;

@@ -106,7 +106,7 @@ static void check_times(const struct frag_mkv_fragment *fragment) {
 
 static void check_fragment(struct told *told, const struct frag_mkv_fragment *fragment) {
     size_t malformed = 0;
-    KN_ASSERT(fragment->sample_count <= FRAG_CLUSTER_MAX_SAMPLES);
+    KN_ASSERT(fragment->sample_count <= FRAG_MAX_SAMPLES);
     KN_ASSERT(fragment->bytes->size == fragment->end_offset - fragment->cluster.offset);
     KN_ASSERT(fragment->bytes->size <= CLUSTER_MAX);
     mix(told, kn_crc32(0, fragment->bytes->data, fragment->bytes->size));

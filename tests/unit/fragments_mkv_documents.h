@@ -44,7 +44,7 @@ static const struct mkv_refused mkv_refused[] = {
     {"no bytes", "", FRAG_MKV_NOT_MATROSKA, "no bytes", 0},
     /* ---- ids and sizes ---- */
     {"text", "!<'GET / HTTP/1.1'>", FRAG_MKV_NOT_MATROSKA, "no EBML header", 0},
-    {"zeros", "!<00*16>", FRAG_MKV_BAD_ELEMENT, "no valid", 0},
+    {"zeros", "!<00*16>", FRAG_MKV_NOT_MATROSKA, "no EBML header", 0},
     {"an id of 5 bytes", DOC_HEAD "!<08 11 22 33 44 81 00>}", FRAG_MKV_BAD_ELEMENT, "no valid", 0},
     {"a size of 9 bytes", DOC_HEAD "!<EC 00 80 80 80 80 80 80 80>}", FRAG_MKV_BAD_ELEMENT,
      "no valid", 0},
@@ -75,9 +75,12 @@ static const struct mkv_refused mkv_refused[] = {
      FRAG_MKV_BAD_ELEMENT, "without a TagName", 0},
     {"an outer SimpleTag without name", DOC_HEAD "Tags{Tag{!SimpleTag{SimpleTag{TagName='x'}}}}}",
      FRAG_MKV_BAD_ELEMENT, "without a TagName", 0},
-    {"a value behind a nested SimpleTag",
-     DOC_HEAD "Tags{Tag{SimpleTag{TagName='a' SimpleTag{TagName='b'} !TagString='x'}}}}",
-     FRAG_MKV_BAD_ELEMENT, "behind one nested", 0},
+    {"two values, one behind a nested SimpleTag",
+     DOC_HEAD "Tags{Tag{SimpleTag{TagName='a' TagString='y' SimpleTag{TagName='b'} "
+              "!TagString='x'}}}}",
+     FRAG_MKV_BAD_ELEMENT, "two names or values", 0},
+    {"a tick of more than a second", DOC_EBML "Segment:?{!Info{Scale=1000000001}}",
+     FRAG_MKV_BAD_TIME, "more than a second", 0},
     /* ---- larger than the parent ---- */
     {"a child over its parent", DOC_EBML "Segment:?{Info{!Title:1~100<'abc'>}}", FRAG_MKV_OVERRUN,
      "of 100 bytes", 0},
@@ -437,9 +440,13 @@ static const struct mkv_taken mkv_taken[] = {
      DOC_HEAD "Tags{Tag{SimpleTag{TagName='1' SimpleTag{TagName='2' SimpleTag{TagName='3' "
               "SimpleTag{TagName='4' SimpleTag{TagName='5' SimpleTag{TagName='6' "
               "SimpleTag{TagName='7' SimpleTag{TagName='8' SimpleTag{TagName='9'}}}}}}}}}}}}",
-     LOG_START "<Tags tag(0.0.0 1) tag(0.1.0 2) tag(0.2.0 3) tag(0.3.0 4) tag(0.4.0 5) "
-               "tag(0.5.0 6) tag(0.6.0 7) tag(0.7.0 8) tag(0.8.0 9) >Tags ",
+     LOG_START "<Tags tag(0.8.0 9) tag(0.7.0 8) tag(0.6.0 7) tag(0.5.0 6) tag(0.4.0 5) "
+               "tag(0.3.0 4) tag(0.2.0 3) tag(0.1.0 2) tag(0.0.0 1) >Tags ",
      false},
+    {"a value behind nested tags",
+     DOC_HEAD "Tags{Tag{SimpleTag{TagName='a' SimpleTag{TagName='b' TagString='w'} "
+              "SimpleTag{TagName='c' TagString='v'} TagString='x'}}}}",
+     LOG_START "<Tags tag(0.1.0 b=w) tag(0.1.0 c=v) tag(0.0.0 a=x) >Tags ", false},
     {"Info and Tracks said again", DOC_HEAD DOC_INFO DOC_TRACKS DOC_CLUSTER DOC_TRACKS DOC_INFO "}",
      LOG_START "<Info info(1000000,0,t) >Info <Tracks >Tracks <Cluster time(1) "
                "frame(0,1000000,0,5,k) >Cluster <Tracks >Tracks <Info info(1000000,0,t) >Info ",

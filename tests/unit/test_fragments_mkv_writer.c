@@ -637,7 +637,7 @@ static void test_largest_heads(void **state) {
 /* As many samples as a cluster may hold; the packer keeps its memory. */
 static void test_65536_samples(void **state) {
     static const char payload[] = "0123456789abcdef";
-    size_t count = FRAG_CLUSTER_MAX_SAMPLES;
+    size_t count = FRAG_MAX_SAMPLES;
     struct kn_sample *samples = calloc(count, sizeof(*samples));
     struct kn_tracks *tracks = make_tracks(two_tracks, 2);
     struct frag_mkv_packer *packer = make_packer();
