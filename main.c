@@ -150,9 +150,8 @@ static int tell_refusal(const char *to, enum frag_rewrite_refusal refusal) {
 static const char *content_problem(int rc) {
     switch (rc) {
     case KN_E_UNSUPPORTED:
-        return "a track's parameter sets come behind its first fragment, and standard input cannot "
-               "be "
-               "read twice: give a file";
+        return "a track's parameter sets come behind its first fragment, and standard input "
+               "cannot be read twice: give a file";
     case KN_E_LIMIT:
         return "it holds more tags in one place than are kept (65,536, or 16 MiB)";
     case -ERANGE:

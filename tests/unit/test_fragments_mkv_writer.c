@@ -70,7 +70,7 @@ static const struct kn_track two_tracks[] = {
     "Tracks:8{Crc Entry:8{Number=1 TrackUID=77 Type=1 #9C=0 Name='front' Language='de' "           \
     "Codec='V_VP8' Private='priv' DefaultDuration=40000000 Video:8{Width=640 Height=360 "          \
     "DisplayWidth=1280 DisplayHeight=720}} Entry:8{Number=300 TrackUID=300 Type=2 #9C=0 "          \
-    "Language='und' Codec='A_OPUS' Delay=6500000 Preroll=80000000 Audio:8{Rate=f48000 "            \
+    "Codec='A_OPUS' Delay=6500000 Preroll=80000000 Audio:8{Rate=f48000 "                           \
     "Channels=2 BitDepth=16}}} "
 
 /* ---- header ---- */
@@ -175,9 +175,6 @@ static void test_tracks_come_back(void **state) {
         items[i] = two_tracks[i % 2];
         items[i].number = i + 1;
         items[i].uid = i + 100;
-        if (items[i].language[0] == '\0') {
-            memcpy(items[i].language, "und", 4);
-        }
         items[i].codec = kn_codec_from_matroska(items[i].codec_id, NULL, 0);
     }
     items[3].media = KN_MEDIA_TEXT;
