@@ -17,6 +17,9 @@
 #include "base/time.h"
 #include "base/track.h"
 
+/* Stores, streams, sessions and reels are named by random bytes. */
+#define FRAG_ID_BYTES 16
+
 /* ---- numbers ---- */
 
 /* The 47-digit fragment number: 2^156 + sequence·2^92 + server_ms·2^28 + low. Text order is number

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import xml.etree.ElementTree
 
 sys.dont_write_bytecode = True
 
@@ -85,6 +86,9 @@ def differ(what, ours, theirs):
 
 
 # ---- programs ----
+
+# What ffmpeg says about every file of that kind, also about the source.
+HARMLESS = re.compile("Guessed Channel Layout")
 
 
 def run(*args, timeout=30, **options):
@@ -179,3 +183,41 @@ class Mkvinfo:
 
     def has(self, element):
         return any(line.startswith(f"|+ {element} at") for line in self.lines)
+
+
+def mediaconch(paths):
+    """{path: [fails and warnings of the implementation check]}; a text where it checked nothing."""
+    told = run("mediaconch", "-mc", "-fx", *paths, timeout=60,
+               env={**os.environ, "HOME": SCRATCH})  # fmt: skip
+    space = {"m": "https://mediaarea.net/mediaconch"}
+    found = {path: ["not in the report"] for path in paths}
+    for media in xml.etree.ElementTree.fromstring(told.stdout).findall("m:media", space):
+        problems = []
+        passes = 0
+        for check in media.iterfind(".//m:check", space):
+            for test in check.iterfind("m:test", space):
+                passes += test.get("outcome") == "pass"
+                if test.get("outcome") in ("fail", "warn"):
+                    value = test.find("m:value", space)
+                    where = "" if value is None else f" at {value.get('offset')}"
+                    problems.append(f"{check.get('icid')}: {test.get('outcome')}{where}")
+        if passes < 10 and not problems:
+            problems.append(f"only {passes} tests were run")
+        found[media.get("ref")] = problems
+    return found
+
+
+def seek_problems(path, clip, new):
+    """To every key frame, last one first: ffprobe seeks by the Cues and must read that frame."""
+    index, track = next((i, t) for i, t in enumerate(clip["tracks"]) if t["type"] == "video")
+    keys = [f["pts_ns"] for f in new.of_track(track["number"]) if f["key"]][::-1]
+    intervals = ",".join(f"{ns // 10**9}.{ns % 10**9:09d}%+#1" for ns in keys)
+    found = Packets(path, "-select_streams", str(index), "-read_intervals", intervals)
+    problems = [line for line in found.said if not HARMLESS.search(line)]
+    if "absolute-times" in clip["expect"]["odd"]:
+        # ffmpeg takes no index whose times are beyond 1e14 ns (28 h), and finds its way without.
+        problems = [line for line in problems if "Dropping apparently-broken" not in line]
+    packets = found.streams[0] if len(found.streams) == 1 else found.streams[index]
+    ours = [[ns // 1000000, True] for ns in keys]
+    theirs = [[ms(packet), "K" in packet["flags"]] for packet in packets]
+    return problems + differ("key frames sought", ours, theirs)
