@@ -11,6 +11,7 @@ build_packages=(
     "pkg-config|finds the libraries below"
     "libuv1-dev|event loops"
     "libjansson-dev|JSON"
+    "libsqlite3-dev|the index of the store"
 )
 
 # For ./check alone.
