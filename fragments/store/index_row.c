@@ -80,23 +80,12 @@ static void take_path(struct frag_index_columns *columns, char path[static FRAG_
 static uint32_t sum_of_facts(const struct frag_index_facts *facts) {
     uint8_t room[FRAG_INDEX_PATH_BYTES + 256];
     struct kn_writer writer;
-    const struct frag_reel_identity *identity = &facts->identity;
     kn_writer_init(&writer, room, sizeof(room));
     kn_write_u8(&writer, (uint8_t)facts->state);
     kn_write_be16(&writer, facts->folder);
     kn_write_be64(&writer, facts->bytes);
     kn_write_be32(&writer, (uint32_t)facts->fragments);
-    kn_write_be16(&writer, identity->flags);
-    kn_write_bytes(&writer, identity->store_id, FRAG_ID_BYTES);
-    kn_write_bytes(&writer, identity->stream_id, FRAG_ID_BYTES);
-    kn_write_bytes(&writer, identity->reel_id, FRAG_ID_BYTES);
-    kn_write_bytes(&writer, identity->session_id, FRAG_ID_BYTES);
-    kn_write_be64(&writer, identity->epoch);
-    kn_write_be64(&writer, (uint64_t)identity->opened.ns);
-    kn_write_be64(&writer, (uint64_t)identity->producer_start.ns);
-    kn_write_be64(&writer, identity->timecode_scale_ns);
-    kn_write_be32(&writer, identity->number_low);
-    kn_write_be32(&writer, identity->producer_header_bytes);
+    frag_reel_write_identity(&writer, &facts->identity);
     kn_write_be64(&writer, facts->first_sequence);
     kn_write_be64(&writer, facts->last_sequence);
     kn_write_be64(&writer, facts->first_ordinal);

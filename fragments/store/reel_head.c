@@ -50,22 +50,26 @@ static bool identity_can_be(const struct frag_reel_identity *identity) {
            identity->producer_header_bytes <= FRAG_REEL_PRODUCER_HEADER_MAX;
 }
 
+void frag_reel_write_identity(struct kn_writer *writer, const struct frag_reel_identity *identity) {
+    kn_write_be16(writer, identity->flags);
+    kn_write_bytes(writer, identity->store_id, FRAG_ID_BYTES);
+    kn_write_bytes(writer, identity->stream_id, FRAG_ID_BYTES);
+    kn_write_bytes(writer, identity->reel_id, FRAG_ID_BYTES);
+    kn_write_bytes(writer, identity->session_id, FRAG_ID_BYTES);
+    kn_write_be64(writer, identity->epoch);
+    kn_write_be64(writer, (uint64_t)identity->opened.ns);
+    kn_write_be64(writer, (uint64_t)identity->producer_start.ns);
+    kn_write_be64(writer, identity->timecode_scale_ns);
+    kn_write_be32(writer, identity->number_low);
+    kn_write_be32(writer, identity->producer_header_bytes);
+}
+
 static void pack_identity(uint8_t room[static FRAG_REEL_IDENTITY_BYTES],
                           const struct frag_reel_identity *identity) {
     struct kn_writer writer;
     kn_writer_init(&writer, room, FRAG_REEL_IDENTITY_BYTES);
     kn_write_be16(&writer, FRAG_REEL_VERSION);
-    kn_write_be16(&writer, identity->flags);
-    kn_write_bytes(&writer, identity->store_id, FRAG_ID_BYTES);
-    kn_write_bytes(&writer, identity->stream_id, FRAG_ID_BYTES);
-    kn_write_bytes(&writer, identity->reel_id, FRAG_ID_BYTES);
-    kn_write_bytes(&writer, identity->session_id, FRAG_ID_BYTES);
-    kn_write_be64(&writer, identity->epoch);
-    kn_write_be64(&writer, (uint64_t)identity->opened.ns);
-    kn_write_be64(&writer, (uint64_t)identity->producer_start.ns);
-    kn_write_be64(&writer, identity->timecode_scale_ns);
-    kn_write_be32(&writer, identity->number_low);
-    kn_write_be32(&writer, identity->producer_header_bytes);
+    frag_reel_write_identity(&writer, identity);
     kn_write_be32(&writer, kn_crc32c(0, writer.data, writer.size));
     KN_ASSERT(kn_writer_status(&writer) == 0 && writer.size == FRAG_REEL_IDENTITY_BYTES);
 }

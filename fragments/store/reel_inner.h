@@ -1,4 +1,4 @@
-/* What the files of the reel format share: our Tags elements, and which rows can be. */
+/* What the files of the reel format share: our Tags elements, identities, and which rows can be. */
 #ifndef FRAGMENTS_STORE_REEL_INNER_H
 #define FRAGMENTS_STORE_REEL_INNER_H
 
@@ -15,6 +15,10 @@ void frag_reel_fail(struct kn_writer *writer, int error);
 
 /* trailer_bytes is not looked at: it is known last. */
 bool frag_reel_row_can_be(const struct frag_reel_row *row);
+
+/* What identifies a reel, from its flags to its producer's header: as in a head and under
+ * checksums. */
+void frag_reel_write_identity(struct kn_writer *writer, const struct frag_reel_identity *identity);
 
 /* ---- Tags elements of ours ---- */
 
