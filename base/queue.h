@@ -51,6 +51,10 @@ size_t kn_queue_take(struct kn_queue *queue, void **messages, size_t max);
  * queue is closed and empty. */
 KN_MUST_CHECK int kn_queue_wait(struct kn_queue *queue, void **messages, size_t max);
 
+/* The same for at most `wait_ns` (0 or below: not at all): 0 when nothing came by then. */
+KN_MUST_CHECK int kn_queue_wait_for(struct kn_queue *queue, void **messages, size_t max,
+                                    int64_t wait_ns);
+
 /* Any thread: senders get KN_E_CLOSED, waiting ones too; the reader may still take the rest. */
 void kn_queue_close(struct kn_queue *queue);
 struct kn_queue_stats kn_queue_stats(struct kn_queue *queue);

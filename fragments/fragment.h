@@ -74,6 +74,9 @@ struct frag_gap {
 
 /* ---- fragments ---- */
 
+/* By which of its two times a fragment is looked for. */
+enum frag_clock { FRAG_CLOCK_PRODUCER, FRAG_CLOCK_SERVER };
+
 enum frag_state { FRAG_BUILDING, FRAG_QUEUED, FRAG_DURABLE, FRAG_FAILED };
 
 enum frag_flags {

@@ -10,6 +10,7 @@
 #ifndef FRAGMENTS_STORE_CATALOG_H
 #define FRAGMENTS_STORE_CATALOG_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -36,6 +37,8 @@ struct frag_catalog_config {
         *folders;        /* storage directories that are there, the first one is the main one */
     size_t folder_count; /* 1 to FRAG_CATALOG_FOLDERS_MAX */
     uint8_t store_id[FRAG_ID_BYTES];
+    bool read_only; /* beside a writer: nothing is changed, put and delete answer -EROFS. A journal
+                     * is not there (-ENOENT); a torn end is left out */
     size_t max_bytes;     /* of all live keys and values, and 21 for each; 0: 256 MiB */
     size_t compact_bytes; /* smaller files are not compacted; 0: 1 MiB */
 };

@@ -28,12 +28,19 @@
 #define FRAG_INDEX_PATH_BYTES 512u
 #define FRAG_INDEX_RANGE_MAX 1000u
 
-enum frag_clock { FRAG_CLOCK_PRODUCER, FRAG_CLOCK_SERVER };
-
 enum frag_reel_state {
     FRAG_REEL_OPEN, /* being written, or not recovered yet */
     FRAG_REEL_CLOSED,
     FRAG_REEL_DELETING /* marked: its file goes, then its row; not found any more */
+};
+
+/* Of all fragments of a reel; times are of their beginnings. */
+struct frag_index_span {
+    uint64_t first_sequence, last_sequence;
+    uint64_t first_ordinal, last_ordinal;
+    uint64_t discontinuities; /* up to and with the last one */
+    struct kn_wall producer_min, producer_max;
+    struct kn_wall server_min, server_max;
 };
 
 /* A reel as the index knows it. Borrowed pointers live for the call. */
@@ -45,6 +52,13 @@ struct frag_index_reel {
     const char *path; /* below it: relative, no part of it empty, "." or ".." */
     uint64_t bytes;   /* of the file, as far as it is known to be good */
     uint64_t fragments;
+    struct frag_index_span span; /* given by the index, where there are fragments; else zeros */
+};
+
+/* What a stream has in the index, marked reels left out. */
+struct frag_index_totals {
+    uint8_t stream[FRAG_ID_BYTES];
+    uint64_t reels, bytes, fragments;
 };
 
 /* Rows have what a packed table holds; the rest is 0 and in the trailers. */
@@ -146,6 +160,19 @@ KN_MUST_CHECK int frag_index_get_reel(struct frag_index *index, int64_t row, cha
 KN_MUST_CHECK int frag_index_each_reel(struct frag_index *index,
                                        int (*each)(const struct frag_index_reel *reel, void *user),
                                        void *user);
+/* Reels of one stream that are not marked, in order of their earliest server time; those without
+ * fragments come first. As frag_index_each_reel otherwise. */
+KN_MUST_CHECK int
+frag_index_each_reel_of(struct frag_index *index, const uint8_t stream[static FRAG_ID_BYTES],
+                        int (*each)(const struct frag_index_reel *reel, void *user), void *user);
+/* The reel with this id, in any state; else as frag_index_get_reel. -ENOENT. */
+KN_MUST_CHECK int frag_index_find_reel(struct frag_index *index,
+                                       const uint8_t reel_id[static FRAG_ID_BYTES], char *path_room,
+                                       size_t path_room_bytes, struct frag_index_reel *ret_reel);
+/* One call a stream that has reels, in no order. */
+KN_MUST_CHECK int
+frag_index_each_total(struct frag_index *index,
+                      int (*each)(const struct frag_index_totals *totals, void *user), void *user);
 /* Every fragment of a reel in any state, in its order. As above; a reel that is dropped meanwhile
  * ends it with -ENOENT. */
 KN_MUST_CHECK int frag_index_each_fragment(struct frag_index *index, int64_t reel,

@@ -29,6 +29,9 @@ struct frag_io {
      * but a regular file is refused (-EISDIR, -EINVAL). */
     int (*open)(struct frag_io *io, const char *path, enum frag_io_mode mode);
     int (*close)(struct frag_io *io, int fd);
+    /* Keeps the file for this process (and its descriptor) until it is closed. -EAGAIN: another one
+     * has it. */
+    int (*lock)(struct frag_io *io, int fd);
     /* How many bytes were read: fewer than asked only at the end of the file. */
     int64_t (*read)(struct frag_io *io, int fd, void *room, size_t size, uint64_t offset);
     /* How many bytes were written, 1 or more: may be fewer than asked. */

@@ -87,7 +87,7 @@ struct frag_reel_handler {
     int (*damage)(uint64_t from, uint64_t to, const char *what, void *user);
 };
 
-struct frag_reel_state {
+struct frag_reel_scanned {
     struct frag_reel_identity identity;
     bool closed;         /* with a good table */
     uint64_t good_bytes; /* where the last good fragment ends, or where the first would begin */
@@ -114,7 +114,7 @@ KN_MUST_CHECK int frag_reel_read_footer(struct frag_io *io, const char *path,
  * first page, ends before it. */
 KN_MUST_CHECK int frag_reel_scan(struct frag_io *io, const char *path, uint64_t from, bool verify,
                                  const struct frag_reel_handler *handler, void *user,
-                                 struct frag_reel_state *ret_state);
+                                 struct frag_reel_scanned *ret_state);
 /* After a crash: scans from `from` with checksums, cuts the torn end off, writes Cues, table and
  * page, syncs file and folders. For that it needs all rows before `from` as well (`known`, in
  * order; -EINVAL where the last does not end there). Fragments are told before anything is written:
@@ -125,6 +125,6 @@ KN_MUST_CHECK int frag_reel_scan(struct frag_io *io, const char *path, uint64_t 
 KN_MUST_CHECK int frag_reel_recover(struct frag_io *io, const char *path, uint64_t from,
                                     const struct frag_reel_row *known, size_t known_count,
                                     const struct frag_reel_handler *handler, void *user,
-                                    struct frag_reel_state *ret_state);
+                                    struct frag_reel_scanned *ret_state);
 
 #endif

@@ -89,6 +89,6 @@ bool frag_reel_is_damage(int rc);
 /* frag_reel_scan of an open file. */
 KN_MUST_CHECK int frag_reel_scan_open(struct frag_io *io, int fd, uint64_t from, bool verify,
                                       const struct frag_reel_handler *handler, void *user,
-                                      struct frag_reel_state *ret_state);
+                                      struct frag_reel_scanned *ret_state);
 
 #endif

@@ -118,7 +118,7 @@ static int add_known(struct recovery *recovery, uint64_t from, const struct frag
 /* ---- closing ---- */
 
 static int close_file(struct recovery *recovery, const char *path,
-                      const struct frag_reel_body *body, struct frag_reel_state *state) {
+                      const struct frag_reel_body *body, struct frag_reel_scanned *state) {
     struct frag_reel_places places = {.tracks_at = body->tracks_at};
     struct kn_writer ends;
     kn_writer_init_growing(&ends, ENDS_MOST);
@@ -145,12 +145,12 @@ static int close_file(struct recovery *recovery, const char *path,
 /* Where the head is not good, fragments are told all the same. */
 static int recover(struct recovery *recovery, const char *path, uint64_t from,
                    const struct frag_reel_row *known, size_t known_count,
-                   struct frag_reel_state *ret_state) {
+                   struct frag_reel_scanned *ret_state) {
     static const struct frag_reel_handler collect = {.fragment = handle_fragment,
                                                      .damage = handle_damage};
     struct frag_reel_identity identity;
     struct frag_reel_body body = {0};
-    struct frag_reel_state state = {0};
+    struct frag_reel_scanned state = {0};
     uint64_t file_bytes = 0;
     int rc = recovery->io->size(recovery->io, recovery->fd, &file_bytes);
     if (rc == 0) {
@@ -186,7 +186,7 @@ static int recover(struct recovery *recovery, const char *path, uint64_t from,
 int frag_reel_recover(struct frag_io *io, const char *path, uint64_t from,
                       const struct frag_reel_row *known, size_t known_count,
                       const struct frag_reel_handler *handler, void *user,
-                      struct frag_reel_state *ret_state) {
+                      struct frag_reel_scanned *ret_state) {
     struct recovery recovery = {.io = io, .handler = handler, .user = user};
     recovery.fd = io->open(io, path, FRAG_IO_WRITE);
     if (recovery.fd < 0) {

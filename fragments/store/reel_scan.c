@@ -29,7 +29,7 @@ struct scan {
     bool verify;
     const struct frag_reel_handler *handler;
     void *user;
-    struct frag_reel_state state;
+    struct frag_reel_scanned state;
 
     uint8_t *window;
     uint64_t window_at;
@@ -413,7 +413,7 @@ static int scan_all(struct scan *scan, uint64_t from) {
 
 int frag_reel_scan_open(struct frag_io *io, int fd, uint64_t from, bool verify,
                         const struct frag_reel_handler *handler, void *user,
-                        struct frag_reel_state *ret_state) {
+                        struct frag_reel_scanned *ret_state) {
     if (from != 0 && from < FRAG_REEL_BODY_AT) {
         return -EINVAL;
     }
@@ -434,7 +434,7 @@ int frag_reel_scan_open(struct frag_io *io, int fd, uint64_t from, bool verify,
 
 int frag_reel_scan(struct frag_io *io, const char *path, uint64_t from, bool verify,
                    const struct frag_reel_handler *handler, void *user,
-                   struct frag_reel_state *ret_state) {
+                   struct frag_reel_scanned *ret_state) {
     int fd = io->open(io, path, FRAG_IO_READ);
     if (fd < 0) {
         return fd;

@@ -188,14 +188,14 @@ static int see_damage(uint64_t from, uint64_t to, const char *what, void *user) 
 
 static const struct frag_reel_handler handler = {.fragment = see_fragment, .damage = see_damage};
 
-static int scan(struct world *world, struct frag_reel_state *state) {
+static int scan(struct world *world, struct frag_reel_scanned *state) {
     world->told = 0;
     world->damages = 0;
     return frag_reel_scan(mem_io(world->mem), world->path, 0, true, &handler, world, state);
 }
 
 static void run(struct world *world) {
-    struct frag_reel_state state = {0};
+    struct frag_reel_scanned state = {0};
     struct frag_io *io = mem_io(world->mem);
     int rc = scan(world, &state);
     KN_ASSERT(rc != 0 || state.fragments == world->told);

@@ -229,7 +229,7 @@ struct load_found {
     size_t count;
     uint64_t damaged_from[LOAD_DAMAGES], damaged_to[LOAD_DAMAGES];
     size_t damages;
-    struct frag_reel_state state;
+    struct frag_reel_scanned state;
 };
 
 static inline int load_handle_fragment(const struct frag_reel_row *row, void *user) {

@@ -411,7 +411,7 @@ static void handlers(void **state) {
     static const struct frag_reel_handler none = {.fragment = NULL};
     static const struct frag_reel_handler stop = {.fragment = stop_at_once};
     struct load_reel load;
-    struct frag_reel_state found = {.fragments = 99};
+    struct frag_reel_scanned found = {.fragments = 99};
     struct mem_io *mem = load_disk();
     int calls = 0;
     load_whole(mem_io(mem), 5, &load);

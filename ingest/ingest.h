@@ -1,0 +1,75 @@
+/* The face of ingest/: where video comes from. */
+#ifndef INGEST_INGEST_H
+#define INGEST_INGEST_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/attributes.h"
+#include "base/time.h"
+#include "fragments/fragments.h"
+
+/* ---- replay: files as if they were cameras ----
+ *
+ *     ing_faults_parse ...; ing_replay_run(&config, &result)
+ *
+ * Opens any container that libavformat does, and records its H.264, H.265, AV1, VP8, VP9, MJPEG,
+ * AAC, Opus and PCM tracks into a stream as one session a file, timed as in the file. */
+
+struct ing_faults {
+    double loss;   /* share of video pictures and sound packets that are lost, 0 to 1 */
+    bool has_jump; /* the producer's clock steps by jump_ns ... */
+    int64_t jump_ns, jump_at_ns; /* ... so long after the beginning */
+    int64_t flap_ns;   /* 0: none; the connection is lost and made again at this distance */
+    uint64_t truncate; /* 0: none; the input ends behind so many bytes of it (of each file) */
+    uint64_t seed;     /* default 1 */
+};
+
+/* "loss=2%", "jump=-9800s@30s", "flap=10s", "truncate@N", "seed=7"; several with commas or several
+ * calls. Times: 500ms, 10s, 5m, 2h, 1d. 0 or KN_E_MALFORMED. */
+KN_MUST_CHECK int ing_faults_parse(const char *text, struct ing_faults *faults);
+
+/* The clock of a repeatable replay: it stands at `start` and goes on with the video. */
+struct ing_clock;
+KN_MUST_CHECK int ing_clock_create(struct kn_wall start, struct ing_clock **ret_clock);
+void ing_clock_destroy(struct ing_clock *clock);
+const struct kn_clock *ing_clock_face(const struct ing_clock *clock);
+
+struct ing_replay_progress {
+    uint64_t loop, file, files;
+    const char *path;
+    int64_t done_ns, all_ns; /* of this file; all_ns 0: not known */
+};
+
+struct ing_replay_config {
+    struct frag_stream *stream;
+    const char *path;        /* a file, or a directory: its files in order of their names */
+    struct ing_clock *clock; /* the store's clock too; NULL: the machine's, from now on */
+    bool paced;              /* as fast as the video is; else as fast as can be */
+    uint64_t loops;          /* 0: for ever */
+    struct ing_faults faults;
+    const atomic_bool *stop; /* set by a signal handler: ends after the sample at hand; may be NULL
+                              */
+    /* Now and then; may be NULL. */
+    void (*handle_progress)(const struct ing_replay_progress *progress, void *user);
+    void *user;
+};
+
+struct ing_replay_result {
+    uint64_t files, skipped_files; /* skipped: nothing in it that could be replayed */
+    uint64_t samples, bytes;
+    uint64_t lost_samples; /* by faults */
+    uint64_t fragments, durable, failed;
+    int64_t duration_ns; /* of the video */
+    bool stopped;
+    char problem[512]; /* in words, where a file failed: which and why; the first one */
+};
+
+/* Blocks. All that was recorded is durable or failed when it returns. 0; KN_E_MALFORMED: nothing in
+ * any file could be replayed; -ENOENT and the like; a failure of the store. */
+KN_MUST_CHECK int ing_replay_run(const struct ing_replay_config *config,
+                                 struct ing_replay_result *ret_result);
+
+#endif
