@@ -5,9 +5,11 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/bytes.h"
 #include "base/error.h"
+#include "base/time.h"
 
 struct entry {
     void *message;
@@ -19,7 +21,7 @@ struct entry {
 struct kn_queue {
     struct kn_queue_config config; /* constant */
     pthread_mutex_t lock;
-    pthread_cond_t not_empty; /* for the reader in kn_queue_wait */
+    pthread_cond_t not_empty; /* for the reader that waits */
     pthread_cond_t not_full;  /* for senders of KN_QUEUE_WAIT */
     bool reader_sleeps;
     size_t senders_asleep;
@@ -42,6 +44,18 @@ static void discard_all(struct kn_queue *queue, struct dropped *dropped) {
     dropped->count = 0;
 }
 
+/* glibc's cannot fail with these attributes. */
+static void init_sync(struct kn_queue *queue) {
+    pthread_condattr_t attributes;
+    KN_ASSERT(pthread_mutex_init(&queue->lock, NULL) == 0);
+    KN_ASSERT(pthread_condattr_init(&attributes) == 0);
+    /* A step of the wall clock must neither end a wait nor hold it up. */
+    KN_ASSERT(pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0);
+    KN_ASSERT(pthread_cond_init(&queue->not_empty, &attributes) == 0);
+    KN_ASSERT(pthread_cond_init(&queue->not_full, &attributes) == 0);
+    (void)pthread_condattr_destroy(&attributes); /* nor this */
+}
+
 int kn_queue_create(const struct kn_queue_config *config, struct kn_queue **ret_queue) {
     KN_ASSERT(config->max_messages > 0);
     KN_ASSERT(config->discard != NULL);
@@ -55,10 +69,7 @@ int kn_queue_create(const struct kn_queue_config *config, struct kn_queue **ret_
         return -ENOMEM;
     }
     queue->config = *config;
-    /* With default attributes glibc's cannot fail. */
-    KN_ASSERT(pthread_mutex_init(&queue->lock, NULL) == 0);
-    KN_ASSERT(pthread_cond_init(&queue->not_empty, NULL) == 0);
-    KN_ASSERT(pthread_cond_init(&queue->not_full, NULL) == 0);
+    init_sync(queue);
     *ret_queue = queue;
     return 0;
 }
@@ -191,16 +202,36 @@ size_t kn_queue_take(struct kn_queue *queue, void **messages, size_t max) {
     return take_and_unlock(queue, messages, max);
 }
 
-int kn_queue_wait(struct kn_queue *queue, void **messages, size_t max) {
+/* Until `deadline` of the monotonic clock; NULL: for ever. */
+static int wait_until(struct kn_queue *queue, void **messages, size_t max,
+                      const struct timespec *deadline) {
     KN_ASSERT(max > 0);
+    bool late = false;
     lock(queue);
-    while (queue->stats.messages == 0 && !queue->closed) {
+    while (queue->stats.messages == 0 && !queue->closed && !late) {
         queue->reader_sleeps = true;
-        (void)pthread_cond_wait(&queue->not_empty, &queue->lock);
+        late = deadline == NULL
+                   ? pthread_cond_wait(&queue->not_empty, &queue->lock) != 0
+                   : pthread_cond_timedwait(&queue->not_empty, &queue->lock, deadline) != 0;
         queue->reader_sleeps = false;
     }
+    bool closed = queue->closed;
     size_t count = take_and_unlock(queue, messages, max < INT_MAX ? max : INT_MAX);
-    return count > 0 ? (int)count : KN_E_CLOSED;
+    return count > 0 ? (int)count : closed ? KN_E_CLOSED : 0;
+}
+
+int kn_queue_wait(struct kn_queue *queue, void **messages, size_t max) {
+    return wait_until(queue, messages, max, NULL);
+}
+
+int kn_queue_wait_for(struct kn_queue *queue, void **messages, size_t max, int64_t wait_ns) {
+    int64_t now_ns = kn_clock_system()->mono(kn_clock_system()).ns;
+    int64_t until_ns = wait_ns <= 0                   ? now_ns
+                       : wait_ns > INT64_MAX - now_ns ? INT64_MAX
+                                                      : now_ns + wait_ns;
+    const struct timespec deadline = {.tv_sec = (time_t)(until_ns / KN_NS_PER_S),
+                                      .tv_nsec = (long)(until_ns % KN_NS_PER_S)};
+    return wait_until(queue, messages, max, &deadline);
 }
 
 void kn_queue_close(struct kn_queue *queue) {

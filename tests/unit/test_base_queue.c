@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/queue.h"
+#include "base/time.h"
 #include "tests/support/fail_alloc.h"
 
 #define SENDERS 4
@@ -201,6 +202,35 @@ static void a_closed_queue_gives_its_rest(void **state) {
     }
 }
 
+static int64_t now_ns(void) {
+    return kn_clock_system()->mono(kn_clock_system()).ns;
+}
+
+static void a_wait_can_have_an_end(void **state) {
+    (void)state;
+    struct watch watch;
+    void *taken[4];
+    struct kn_queue *queue = create(&watch, 4, 0, KN_QUEUE_REFUSE);
+    const int64_t waits_ns[] = {INT64_MIN, -1, 0, 1, 20 * KN_NS_PER_MS};
+    for (size_t i = 0; i < KN_COUNT(waits_ns); i++) {
+        int64_t began_ns = now_ns();
+        assert_int_equal(kn_queue_wait_for(queue, taken, 4, waits_ns[i]), 0);
+        assert_true(now_ns() - began_ns >= waits_ns[i]);
+    }
+    for (uintptr_t i = 1; i <= 3; i++) {
+        assert_int_equal(kn_queue_send(queue, message(i), 0), 0);
+    }
+    assert_int_equal(kn_queue_wait_for(queue, taken, 2, 0), 2);
+    assert_true(number(taken[0]) == 1 && number(taken[1]) == 2);
+    kn_queue_close(queue);
+    assert_int_equal(kn_queue_wait_for(queue, taken, 2, INT64_MAX), 1);
+    assert_int_equal(number(taken[0]), 3);
+    assert_int_equal(kn_queue_wait_for(queue, taken, 2, INT64_MAX), KN_E_CLOSED);
+    assert_int_equal(kn_queue_wait_for(queue, taken, 2, 0), KN_E_CLOSED);
+    destroy(&watch);
+    assert_int_equal(watch.discarded, 0);
+}
+
 static void creation_can_run_out_of_memory(void **state) {
     (void)state;
     struct watch watch = {.queue = NULL};
@@ -271,22 +301,32 @@ static void join_senders(struct sender *senders) {
 struct reader {
     pthread_t thread;
     struct kn_queue *queue;
+    int64_t wait_ns;         /* INT64_MIN: kn_queue_wait */
     uintptr_t next[SENDERS]; /* the least number that may come from each */
-    unsigned received, disorder;
+    unsigned received, disorder, late;
+    int last_rc;
 };
+
+static int read_some(struct reader *reader, void **taken, size_t max) {
+    return reader->wait_ns == INT64_MIN
+               ? kn_queue_wait(reader->queue, taken, max)
+               : kn_queue_wait_for(reader->queue, taken, max, reader->wait_ns);
+}
 
 static void *read_all(void *user) {
     struct reader *reader = user;
     void *taken[64];
     int count;
-    while ((count = kn_queue_wait(reader->queue, taken, KN_COUNT(taken))) > 0) {
+    while ((count = read_some(reader, taken, KN_COUNT(taken))) >= 0) {
         for (int i = 0; i < count; i++) {
             uintptr_t *next = &reader->next[number(taken[i]) / EACH];
             reader->disorder += number(taken[i]) < *next;
             *next = number(taken[i]) + 1;
         }
         reader->received += (unsigned)count;
+        reader->late += count == 0;
     }
+    reader->last_rc = count;
     return NULL;
 }
 
@@ -302,12 +342,13 @@ static void run_crowd(struct watch *watch, size_t max_messages, size_t max_weigh
         .user = watch,
     };
     assert_int_equal(kn_queue_create(&config, &watch->queue), 0);
-    *reader = (struct reader){.queue = watch->queue};
+    *reader = (struct reader){.queue = watch->queue, .wait_ns = reader->wait_ns};
     assert_int_equal(pthread_create(&reader->thread, NULL, read_all, reader), 0);
     start_senders(senders, watch->queue);
     join_senders(senders);
     kn_queue_close(watch->queue);
     assert_int_equal(pthread_join(reader->thread, NULL), 0);
+    assert_int_equal(reader->last_rc, KN_E_CLOSED);
     assert_int_equal(reader->disorder, 0);
     assert_int_equal(kn_queue_stats(watch->queue).messages, 0);
     assert_true(kn_queue_stats(watch->queue).most_messages <= max_messages);
@@ -317,7 +358,7 @@ static void waiting_senders_lose_nothing(void **state) {
     (void)state;
     struct watch watch;
     struct sender senders[SENDERS];
-    struct reader reader;
+    struct reader reader = {.wait_ns = INT64_MIN};
     run_crowd(&watch, 1024, 2000, KN_QUEUE_WAIT, senders, &reader);
     assert_int_equal(reader.received, SENDERS * EACH);
     for (uintptr_t i = 0; i < SENDERS; i++) {
@@ -327,11 +368,23 @@ static void waiting_senders_lose_nothing(void **state) {
     kn_queue_destroy(watch.queue);
 }
 
+/* Waits end just when messages come. */
+static void short_waits_lose_nothing(void **state) {
+    (void)state;
+    struct watch watch;
+    struct sender senders[SENDERS];
+    struct reader reader = {.wait_ns = 1};
+    run_crowd(&watch, 8, 0, KN_QUEUE_WAIT, senders, &reader);
+    assert_int_equal(reader.received, SENDERS * EACH);
+    assert_int_equal(watch.discarded, 0);
+    kn_queue_destroy(watch.queue);
+}
+
 static void dropping_loses_what_it_counts(void **state) {
     (void)state;
     struct watch watch;
     struct sender senders[SENDERS];
-    struct reader reader;
+    struct reader reader = {.wait_ns = INT64_MIN};
     run_crowd(&watch, 64, 100, KN_QUEUE_DROP_OLDEST, senders, &reader);
     struct kn_queue_stats stats = kn_queue_stats(watch.queue);
     assert_true(stats.sent == SENDERS * EACH);
@@ -345,7 +398,7 @@ static void refusing_loses_what_it_counts(void **state) {
     (void)state;
     struct watch watch;
     struct sender senders[SENDERS];
-    struct reader reader;
+    struct reader reader = {.wait_ns = INT64_MIN};
     run_crowd(&watch, 64, 0, KN_QUEUE_REFUSE, senders, &reader);
     unsigned given_away = 0, refused = 0;
     for (int i = 0; i < SENDERS; i++) {
@@ -382,14 +435,16 @@ static void closing_releases_waiting_senders(void **state) {
 
 static void closing_releases_the_reader(void **state) {
     (void)state;
-    for (int round = 0; round < 100; round++) {
+    for (int round = 0; round < 200; round++) {
         struct watch watch;
         struct kn_queue *queue = create(&watch, 10, 0, KN_QUEUE_WAIT);
-        struct reader reader = {.queue = queue};
+        struct reader reader = {.queue = queue, .wait_ns = round % 2 == 0 ? INT64_MIN : INT64_MAX};
         assert_int_equal(pthread_create(&reader.thread, NULL, read_all, &reader), 0);
         kn_queue_close(queue);
         assert_int_equal(pthread_join(reader.thread, NULL), 0);
         assert_int_equal(reader.received, 0);
+        assert_int_equal(reader.late, 0);
+        assert_int_equal(reader.last_rc, KN_E_CLOSED);
         destroy(&watch);
     }
 }
@@ -401,9 +456,11 @@ int main(void) {
         cmocka_unit_test(a_full_queue_drops_the_oldest),
         cmocka_unit_test(one_heavy_message_drops_very_many),
         cmocka_unit_test(a_closed_queue_gives_its_rest),
+        cmocka_unit_test(a_wait_can_have_an_end),
         cmocka_unit_test(creation_can_run_out_of_memory),
         cmocka_unit_test(sending_allocates_nothing),
         cmocka_unit_test(waiting_senders_lose_nothing),
+        cmocka_unit_test(short_waits_lose_nothing),
         cmocka_unit_test(dropping_loses_what_it_counts),
         cmocka_unit_test(refusing_loses_what_it_counts),
         cmocka_unit_test(closing_releases_waiting_senders),
