@@ -11,11 +11,16 @@
 #define MAX_BYTES ((size_t)256 << 20)
 #define COMPACT_BYTES ((size_t)1 << 20)
 
+/* A file that is read becomes shorter only where its writer takes back a change that failed, or
+ * cuts a torn end at its start. */
+#define READ_TRIES 4
+
 struct frag_catalog {
     struct frag_journal_file files[FRAG_CATALOG_FOLDERS_MAX];
     size_t file_count;
     struct frag_catalog_report report;
     uint8_t store_id[FRAG_ID_BYTES];
+    bool read_only; /* no file is open any more */
     size_t max_bytes, compact_bytes;
     struct frag_map map;
     uint64_t sequence; /* the last one used; a copy that is not there yet is written anew first */
@@ -64,6 +69,7 @@ struct survey {
     bool newer;
     uint64_t reach; /* how far any copy of ours goes or went */
     int error;      /* the first one of the file system */
+    bool moved;     /* a file was not any more what it had been a moment before, or is unreadable */
 };
 
 static int load_record(const struct frag_journal_record *record, void *user) {
@@ -92,6 +98,7 @@ static int survey_copy(struct frag_catalog *catalog, size_t i, struct survey *su
     enum frag_catalog_copy *copy = &catalog->report.copies[i];
     if (rc < 0) {
         survey->error = survey->error < 0 ? survey->error : rc;
+        survey->moved = survey->moved || rc == -EIO;
         *copy = FRAG_COPY_FAILED;
         return rc == -ENOMEM ? rc : 0;
     }
@@ -141,6 +148,7 @@ static int load_best(struct frag_catalog *catalog, struct survey *survey) {
             return rc;
         }
         survey->error = survey->error < 0 ? survey->error : rc;
+        survey->moved = survey->moved || rc == -EIO;
         give_up(catalog, i);
     }
     return survey->error < 0 ? survey->error : KN_E_MALFORMED;
@@ -163,7 +171,7 @@ static int choose(struct frag_catalog *catalog, struct survey *survey) {
         return -EXDEV;
     }
     /* A new store: but not where a copy may be that could not be read. */
-    return survey->error;
+    return survey->error == 0 && catalog->read_only ? -ENOENT : survey->error;
 }
 
 static int settle_copy(struct frag_catalog *catalog, size_t i, const struct survey *survey) {
@@ -194,21 +202,64 @@ static int settle(struct frag_catalog *catalog, const struct survey *survey) {
     return any_usable(catalog) ? 0 : error;
 }
 
+static void finish_files(struct frag_catalog *catalog) {
+    for (size_t i = 0; i < catalog->file_count; i++) {
+        frag_journal_file_finish(&catalog->files[i]);
+    }
+    catalog->file_count = 0;
+}
+
+static int init_files(struct frag_catalog *catalog, const struct frag_catalog_config *config) {
+    for (size_t i = 0; i < config->folder_count; i++) {
+        catalog->file_count = i + 1;
+        int rc = frag_journal_file_init(&catalog->files[i], config->io, config->folders[i],
+                                        config->read_only);
+        if (rc < 0) {
+            return rc;
+        }
+    }
+    return 0;
+}
+
 static int open_copies(struct frag_catalog *catalog, const struct frag_catalog_config *config) {
     struct survey survey = {0};
     catalog->room = malloc(FRAG_JOURNAL_ROOM_BYTES);
     if (catalog->room == NULL) {
         return -ENOMEM;
     }
-    for (size_t i = 0; i < config->folder_count; i++) {
-        catalog->file_count = i + 1;
-        int rc = frag_journal_file_init(&catalog->files[i], config->io, config->folders[i]);
-        if (rc < 0) {
-            return rc;
+    int rc = init_files(catalog, config);
+    rc = rc < 0 ? rc : choose(catalog, &survey);
+    return rc < 0 ? rc : settle(catalog, &survey);
+}
+
+/* Once, as open_copies, but nothing is settled and no file stays open. A journal that is replaced
+ * meanwhile is read to its end under its open descriptor. */
+static int read_copies(struct frag_catalog *catalog, const struct frag_catalog_config *config,
+                       struct survey *survey) {
+    int rc = init_files(catalog, config);
+    rc = rc < 0 ? rc : choose(catalog, survey);
+    for (size_t i = 0; i < catalog->file_count && rc == 0; i++) {
+        const struct frag_journal_look *look = &survey->looks[i];
+        if (is_usable(catalog, i) && look->found == FRAG_JOURNAL_SOUND &&
+            look->last == catalog->sequence) {
+            catalog->report.copies[i] = FRAG_COPY_GOOD;
         }
     }
-    int rc = choose(catalog, &survey);
-    return rc < 0 ? rc : settle(catalog, &survey);
+    finish_files(catalog);
+    return rc;
+}
+
+static int read_steady_copies(struct frag_catalog *catalog,
+                              const struct frag_catalog_config *config) {
+    for (int i = 1;; i++) {
+        struct survey survey = {0};
+        int rc = read_copies(catalog, config, &survey);
+        if (!survey.moved || i == READ_TRIES) {
+            return rc;
+        }
+        frag_map_finish(&catalog->map);
+        catalog->report = (struct frag_catalog_report){0};
+    }
 }
 
 int frag_catalog_open(const struct frag_catalog_config *config, struct frag_catalog **ret_catalog,
@@ -221,7 +272,8 @@ int frag_catalog_open(const struct frag_catalog_config *config, struct frag_cata
     memcpy(catalog->store_id, config->store_id, FRAG_ID_BYTES);
     catalog->max_bytes = config->max_bytes > 0 ? config->max_bytes : MAX_BYTES;
     catalog->compact_bytes = config->compact_bytes > 0 ? config->compact_bytes : COMPACT_BYTES;
-    int rc = open_copies(catalog, config);
+    catalog->read_only = config->read_only;
+    int rc = config->read_only ? read_steady_copies(catalog, config) : open_copies(catalog, config);
     if (ret_report != NULL) {
         *ret_report = catalog->report;
     }
@@ -237,9 +289,7 @@ void frag_catalog_close(struct frag_catalog *catalog) {
     if (catalog == NULL) {
         return;
     }
-    for (size_t i = 0; i < catalog->file_count; i++) {
-        frag_journal_file_finish(&catalog->files[i]);
-    }
+    finish_files(catalog);
     frag_map_finish(&catalog->map);
     free(catalog->room);
     free(catalog);
@@ -343,6 +393,9 @@ static int write_change(struct frag_catalog *catalog, struct frag_journal_record
 }
 
 static int check_change(struct frag_catalog *catalog) {
+    if (catalog->read_only) {
+        return -EROFS;
+    }
     if (!any_usable(catalog)) {
         return KN_E_CLOSED;
     }

@@ -37,12 +37,15 @@ struct frag_catalog_config {
         *folders;        /* storage directories that are there, the first one is the main one */
     size_t folder_count; /* 1 to FRAG_CATALOG_FOLDERS_MAX */
     uint8_t store_id[FRAG_ID_BYTES];
-    bool read_only; /* beside a writer: nothing is changed, put and delete answer -EROFS. A journal
-                     * is not there (-ENOENT); a torn end is left out */
+    /* No file is changed, and another process may be writing: what it had synced before the call is
+     * there, what it changes meanwhile perhaps. A torn end is left out. -ENOENT: no journal is
+     * there. put and delete answer -EROFS. */
+    bool read_only;
     size_t max_bytes;     /* of all live keys and values, and 21 for each; 0: 256 MiB */
     size_t compact_bytes; /* smaller files are not compacted; 0: 1 MiB */
 };
 
+/* At opening for reading: what a writer would find and do. */
 enum frag_catalog_copy {
     FRAG_COPY_GOOD,
     FRAG_COPY_MADE,    /* there was none: written anew */

@@ -67,6 +67,7 @@ static const char *const statements[FRAG_SQL_ALL] = {
     [FRAG_SQL_DROP_STREAM] = "DELETE FROM stream WHERE stream = ?1"
                              " AND NOT EXISTS (SELECT 1 FROM reel WHERE stream = ?1)",
     [FRAG_SQL_GET_REEL] = SELECT_REEL "WHERE reel = ?1",
+    [FRAG_SQL_FIND_REEL] = SELECT_REEL "WHERE reel_id = ?1",
     [FRAG_SQL_ADD_REEL] =
         "INSERT INTO reel (state, bytes, fragments, last_sequence, last_ordinal, discontinuities,"
         " producer_max_ns, server_max_ns, packed, table_crc32c, sum, first_sequence, first_ordinal,"
@@ -86,6 +87,9 @@ static const char *const statements[FRAG_SQL_ALL] = {
         " packed = ?10, table_crc32c = ?11, sum = ?12 WHERE reel = ?1",
     [FRAG_SQL_DROP_REEL] = "DELETE FROM reel WHERE reel = ?1",
     [FRAG_SQL_EACH_REEL] = SELECT_REEL "WHERE reel > ?1 ORDER BY reel LIMIT ?2",
+    /* Out of the index alone. NULL, of reels without fragments, comes first. */
+    [FRAG_SQL_REELS_OF] = "SELECT reel, server_min_ns FROM reel INDEXED BY reel_by_server"
+                          " WHERE stream = ?1 ORDER BY server_min_ns, reel",
     [FRAG_SQL_REELS_DOWN_BY_SEQUENCE] =
         SELECT_REEL "INDEXED BY reel_by_sequence WHERE stream = ?1 AND first_sequence <= ?2" FOUND
                     "ORDER BY first_sequence DESC",
@@ -254,9 +258,11 @@ static int note_log_pages(void *user, sqlite3 *db, const char *name, int pages) 
 }
 
 int frag_index_open(const char *path, enum frag_index_mode mode, struct frag_index **ret_index) {
-    int flags = mode == FRAG_INDEX_WRITE ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY;
+    int flags = mode == FRAG_INDEX_WRITE ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE
+                                         : SQLITE_OPEN_READONLY;
     int rc = mode == FRAG_INDEX_WRITE ? make_file(path) : 0;
-    if (rc != 0) {
+    /* That there is no such folder, SQLite's VFS will say too, if it keeps files in folders. */
+    if (rc != 0 && rc != -ENOENT) {
         return rc;
     }
     struct frag_index *index = calloc(1, sizeof(*index));
@@ -264,6 +270,7 @@ int frag_index_open(const char *path, enum frag_index_mode mode, struct frag_ind
         return -ENOMEM;
     }
     index->mode = mode;
+    index->seen_from_ns = INT64_MIN;
     rc = sqlite3_open_v2(path, &index->db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
                          NULL);
     rc = rc == SQLITE_OK ? 0 : frag_index_error(index->db, rc);

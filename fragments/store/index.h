@@ -123,6 +123,11 @@ KN_MUST_CHECK int frag_index_drop_reel(struct frag_index *index, int64_t reel);
 
 /* ---- reading ---- */
 
+/* From now on find_sequence, find_time, earliest, latest and range leave out fragments with an
+ * earlier server time, but those of kept reels (FRAG_REEL_KEPT): what retention hides. INT64_MIN,
+ * as after opening: none are left out. */
+void frag_index_see_from(struct frag_index *index, struct kn_wall server);
+
 /* All of these answer 0, -ENOENT for nothing found, KN_E_MALFORMED for a damaged row, or an errno.
  * `stream` is a stream id. Reels marked for deletion are not seen. Where two reels have the same
  * number (a fragment was copied to a kept reel) the reel added last has it. */
@@ -169,7 +174,7 @@ frag_index_each_reel_of(struct frag_index *index, const uint8_t stream[static FR
 KN_MUST_CHECK int frag_index_find_reel(struct frag_index *index,
                                        const uint8_t reel_id[static FRAG_ID_BYTES], char *path_room,
                                        size_t path_room_bytes, struct frag_index_reel *ret_reel);
-/* One call a stream that has reels, in no order. */
+/* One call a stream that has reels that are not marked, in no order. */
 KN_MUST_CHECK int
 frag_index_each_total(struct frag_index *index,
                       int (*each)(const struct frag_index_totals *totals, void *user), void *user);

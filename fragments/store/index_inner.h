@@ -29,11 +29,13 @@ enum frag_index_sql {
     FRAG_SQL_WIDEN_STREAM,
     FRAG_SQL_DROP_STREAM,
     FRAG_SQL_GET_REEL,
+    FRAG_SQL_FIND_REEL,
     FRAG_SQL_ADD_REEL,
     FRAG_SQL_UPDATE_REEL,
     FRAG_SQL_UPDATE_REEL_END,
     FRAG_SQL_DROP_REEL,
     FRAG_SQL_EACH_REEL,
+    FRAG_SQL_REELS_OF,
     FRAG_SQL_REELS_DOWN_BY_SEQUENCE,
     FRAG_SQL_REELS_UP_BY_SEQUENCE,
     FRAG_SQL_REELS_DOWN_BY_PRODUCER,
@@ -58,8 +60,9 @@ struct frag_index {
     enum frag_index_mode mode;
     bool writing;
     int spoiled; /* the failure that left this transaction half done: it can only be rolled back */
-    int sync_failed; /* never retried: nothing more is written through this connection */
-    int log_pages;   /* in the log after the last commit */
+    int sync_failed;      /* never retried: nothing more is written through this connection */
+    int log_pages;        /* in the log after the last commit */
+    int64_t seen_from_ns; /* lookups leave out what is older (frag_index_see_from) */
     struct sqlite3_stmt *statements[FRAG_SQL_ALL];
 };
 
@@ -133,6 +136,11 @@ KN_MUST_CHECK int frag_index_get_facts(struct frag_index *index, int64_t reel,
                                        struct frag_index_facts *ret_facts);
 /* May this be looked up, with this path and identity? */
 bool frag_index_facts_can_be(const struct frag_index_facts *facts);
+/* Do lookups see any, or all, of the reel's fragments, or this one? */
+bool frag_index_sees_any(const struct frag_index *index, const struct frag_index_facts *facts);
+bool frag_index_sees_all(const struct frag_index *index, const struct frag_index_facts *facts);
+bool frag_index_sees(const struct frag_index *index, const struct frag_index_facts *facts,
+                     const struct frag_reel_row *row);
 /* Takes a fragment at the end into the facts. 0; -EINVAL, and facts as before: it does not follow;
  * KN_E_LIMIT: the reel is full. */
 KN_MUST_CHECK int frag_index_facts_append(struct frag_index_facts *facts,

@@ -71,12 +71,16 @@ static int merge_reel(struct range *range, int64_t reel) {
     if (facts.stream != range->stream.row) {
         return KN_E_MALFORMED;
     }
+    if (!frag_index_sees_any(range->index, &facts)) {
+        return 0;
+    }
     rc = frag_index_cursor_begin(&cursor, range->index, &facts, range->after);
     rc = rc == 0 ? 1 : rc;
     while (rc == 1 && (rc = frag_index_cursor_next(&cursor, &row)) == 1) {
         int64_t time_ns = range->clock == FRAG_CLOCK_PRODUCER ? row.producer.ns : row.server.ns;
         bool inside = time_ns >= range->from_ns && time_ns <= range->to_ns;
-        if (inside && !merge_row(range, reel, &row)) {
+        if (inside && frag_index_sees(range->index, &facts, &row) &&
+            !merge_row(range, reel, &row)) {
             rc = 0;
         }
     }

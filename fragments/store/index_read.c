@@ -33,6 +33,29 @@ int frag_index_get_stream(struct frag_index *index, const uint8_t id[static FRAG
     return 0;
 }
 
+/* ---- what is seen ---- */
+
+void frag_index_see_from(struct frag_index *index, struct kn_wall server) {
+    index->seen_from_ns = server.ns;
+}
+
+static bool is_kept(const struct frag_index_facts *facts) {
+    return (facts->identity.flags & FRAG_REEL_KEPT) != 0;
+}
+
+bool frag_index_sees_any(const struct frag_index *index, const struct frag_index_facts *facts) {
+    return is_kept(facts) || facts->max_ns[FRAG_CLOCK_SERVER] >= index->seen_from_ns;
+}
+
+bool frag_index_sees_all(const struct frag_index *index, const struct frag_index_facts *facts) {
+    return is_kept(facts) || facts->min_ns[FRAG_CLOCK_SERVER] >= index->seen_from_ns;
+}
+
+bool frag_index_sees(const struct frag_index *index, const struct frag_index_facts *facts,
+                     const struct frag_reel_row *row) {
+    return is_kept(facts) || row->server.ns >= index->seen_from_ns;
+}
+
 /* ---- searches ---- */
 
 /* One search: what is asked for, and the best answer so far. */
@@ -84,7 +107,8 @@ static void take_answer(struct search *search, const struct frag_index_facts *fa
     search->found = (struct frag_index_found){.reel = facts->row, .row = *row};
 }
 
-/* Takes the row with this sequence for the answer. 1: it is there, 0: it is not, or an error. */
+/* Takes the row with this sequence for the answer. 1: it is there and seen, 0: it is not, or an
+ * error. */
 static int look_for_sequence(struct search *search, const struct frag_index_facts *facts,
                              uint64_t sequence) {
     struct frag_index_cursor cursor;
@@ -92,14 +116,15 @@ static int look_for_sequence(struct search *search, const struct frag_index_fact
     int rc = frag_index_cursor_begin(&cursor, search->index, facts, sequence - 1);
     rc = rc == 0 ? frag_index_cursor_next(&cursor, &row) : rc;
     frag_index_cursor_end(&cursor);
-    if (rc != 1 || row.number.sequence != sequence) {
+    if (rc != 1 || row.number.sequence != sequence ||
+        !frag_index_sees(search->index, facts, &row)) {
         return rc < 0 ? rc : 0;
     }
     take_answer(search, facts, &row);
     return 1;
 }
 
-/* A row that the reel itself says it has. */
+/* A row that the reel itself says it has, of a reel of which all is seen. */
 static int look_for_end(struct search *search, const struct frag_index_facts *facts,
                         uint64_t sequence) {
     int rc = look_for_sequence(search, facts, sequence);
@@ -151,15 +176,47 @@ int frag_index_find_sequence(struct frag_index *index, const uint8_t stream[stat
                 look_sequence, ret_found);
 }
 
+/* Would a row of the reel be a better first, or last, one than the best so far? */
+static bool is_nearer(const struct search *search, const struct frag_index_facts *facts,
+                      uint64_t sequence, bool last) {
+    uint64_t best = search->found.row.number.sequence;
+    if (!search->has_found || sequence == best) {
+        return !search->has_found || facts->row > search->found.reel;
+    }
+    return last ? sequence > best : sequence < best;
+}
+
+/* The first, or last, row that is seen, where not all of the reel are. */
+static int look_for_seen(struct search *search, const struct frag_index_facts *facts, bool last) {
+    struct frag_index_cursor cursor;
+    struct frag_reel_row row;
+    struct frag_reel_row seen = {0};
+    bool any = false;
+    int rc = frag_index_cursor_begin(&cursor, search->index, facts, 0);
+    rc = rc == 0 ? 1 : rc;
+    while (rc == 1 && (last || !any) && (rc = frag_index_cursor_next(&cursor, &row)) == 1) {
+        if (frag_index_sees(search->index, facts, &row)) {
+            seen = row;
+            any = true;
+        }
+    }
+    frag_index_cursor_end(&cursor);
+    if (rc >= 0 && any && is_nearer(search, facts, seen.number.sequence, last)) {
+        take_answer(search, facts, &seen);
+    }
+    return rc < 0 ? rc : 1;
+}
+
 static int look_earliest(struct search *search, const struct frag_index_facts *facts) {
     uint64_t first = facts->first_sequence;
     if (search->has_found && first > search->found.row.number.sequence) {
         return 0;
     }
-    if (search->has_found && facts->row < search->found.reel) {
+    if (!frag_index_sees_any(search->index, facts) || !is_nearer(search, facts, first, false)) {
         return 1;
     }
-    return look_for_end(search, facts, first);
+    return frag_index_sees_all(search->index, facts) ? look_for_end(search, facts, first)
+                                                     : look_for_seen(search, facts, false);
 }
 
 int frag_index_earliest(struct frag_index *index, const uint8_t stream[static FRAG_ID_BYTES],
@@ -174,11 +231,12 @@ static int look_latest(struct search *search, const struct frag_index_facts *fac
         best - facts->first_sequence > search->stream.sequence_span) {
         return 0;
     }
-    if (facts->last_sequence < best ||
-        (facts->last_sequence == best && facts->row < search->found.reel)) {
+    uint64_t last = facts->last_sequence;
+    if (!frag_index_sees_any(search->index, facts) || !is_nearer(search, facts, last, true)) {
         return 1;
     }
-    return look_for_end(search, facts, facts->last_sequence);
+    return frag_index_sees_all(search->index, facts) ? look_for_end(search, facts, last)
+                                                     : look_for_seen(search, facts, true);
 }
 
 int frag_index_latest(struct frag_index *index, const uint8_t stream[static FRAG_ID_BYTES],
@@ -214,7 +272,8 @@ static int look_into(struct search *search, const struct frag_index_facts *facts
     int rc = frag_index_cursor_begin(&cursor, search->index, facts, 0);
     rc = rc == 0 ? 1 : rc;
     while (rc == 1 && (rc = frag_index_cursor_next(&cursor, &row)) == 1) {
-        if (time_of(&row, search->clock) <= search->time_ns && is_better(search, facts, &row)) {
+        if (time_of(&row, search->clock) <= search->time_ns &&
+            frag_index_sees(search->index, facts, &row) && is_better(search, facts, &row)) {
             take_answer(search, facts, &row);
         }
     }
@@ -237,7 +296,7 @@ static int look_time(struct search *search, const struct frag_index_facts *facts
             return 1;
         }
     }
-    int rc = look_into(search, facts);
+    int rc = frag_index_sees_any(search->index, facts) ? look_into(search, facts) : 0;
     return rc < 0 ? rc : 1;
 }
 

@@ -261,6 +261,18 @@ struct frag_index_reel frag_index_reel_of(const struct frag_index_facts *facts) 
         .path = facts->path,
         .bytes = facts->bytes,
         .fragments = facts->fragments,
+        .span =
+            {
+                .first_sequence = facts->first_sequence,
+                .last_sequence = facts->last_sequence,
+                .first_ordinal = facts->first_ordinal,
+                .last_ordinal = facts->last_ordinal,
+                .discontinuities = facts->discontinuities,
+                .producer_min = {facts->min_ns[FRAG_CLOCK_PRODUCER]},
+                .producer_max = {facts->max_ns[FRAG_CLOCK_PRODUCER]},
+                .server_min = {facts->min_ns[FRAG_CLOCK_SERVER]},
+                .server_max = {facts->max_ns[FRAG_CLOCK_SERVER]},
+            },
     };
 }
 

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -50,6 +51,16 @@ static int system_close(struct frag_io *io, int fd) {
     (void)io;
     /* Linux has closed it by then. */
     return close(fd) < 0 && errno != EINTR ? -errno : 0;
+}
+
+static int system_lock(struct frag_io *io, int fd) {
+    (void)io;
+    while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        if (errno != EINTR) {
+            return errno == EWOULDBLOCK ? -EAGAIN : -errno;
+        }
+    }
+    return 0;
 }
 
 static int64_t system_read(struct frag_io *io, int fd, void *room, size_t size, uint64_t offset) {
@@ -233,6 +244,7 @@ struct frag_io *frag_io_system(void) {
     static struct frag_io io = {
         .open = system_open,
         .close = system_close,
+        .lock = system_lock,
         .read = system_read,
         .write = system_write,
         .sync = system_sync,

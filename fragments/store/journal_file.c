@@ -29,8 +29,9 @@ static char *join(const char *folder, const char *name) {
     return path;
 }
 
-int frag_journal_file_init(struct frag_journal_file *file, struct frag_io *io, const char *folder) {
-    *file = (struct frag_journal_file){.io = io, .fd = -1};
+int frag_journal_file_init(struct frag_journal_file *file, struct frag_io *io, const char *folder,
+                           bool read_only) {
+    *file = (struct frag_journal_file){.io = io, .read_only = read_only, .fd = -1};
     size_t room = strlen(folder) + 1;
     file->folder = malloc(room);
     file->path = join(folder, "journal");
@@ -246,7 +247,7 @@ int frag_journal_file_look(struct frag_journal_file *file,
                            const uint8_t store_id[static FRAG_ID_BYTES],
                            struct frag_journal_look *ret_look) {
     struct frag_journal_look look = {.found = FRAG_JOURNAL_MISSING};
-    int fd = file->io->open(file->io, file->path, FRAG_IO_WRITE);
+    int fd = file->io->open(file->io, file->path, file->read_only ? FRAG_IO_READ : FRAG_IO_WRITE);
     if (fd >= 0) {
         file->fd = fd;
         int rc = open_and_look(file, store_id, &look);

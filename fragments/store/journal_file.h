@@ -18,10 +18,11 @@
 struct frag_journal_file {
     struct frag_io *io;
     char *folder, *path, *new_path; /* owned */
-    int fd;                         /* -1: not usable */
-    uint64_t bytes;                 /* good ones */
-    uint64_t last;                  /* sequence of the last record */
-    uint64_t quiet_below_bytes;     /* a compaction failed: none below this size */
+    bool read_only;
+    int fd;                     /* -1: not usable */
+    uint64_t bytes;             /* good ones */
+    uint64_t last;              /* sequence of the last record */
+    uint64_t quiet_below_bytes; /* a compaction failed: none below this size */
 };
 
 enum frag_journal_found {
@@ -43,9 +44,10 @@ struct frag_journal_look {
 /* What journals are written from; kept, so that writing one anew needs no memory. */
 #define FRAG_JOURNAL_ROOM_BYTES ((size_t)64 << 10)
 
-/* 0 or -ENOMEM; _finish in any case. Touches nothing. */
+/* 0 or -ENOMEM; _finish in any case. Touches nothing. `read_only`: only _look and _load follow,
+ * beside a process that may write. */
 KN_MUST_CHECK int frag_journal_file_init(struct frag_journal_file *file, struct frag_io *io,
-                                         const char *folder);
+                                         const char *folder, bool read_only);
 /* Closes; nothing is pending. A zeroed one is fine. */
 void frag_journal_file_finish(struct frag_journal_file *file);
 

@@ -1,51 +1,81 @@
 #include "tests/support/fault_io.h"
 
 #include <errno.h>
-#include <stdbool.h>
+#include <stdalign.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum step_kind {
-    STEP_CREATE,
-    STEP_WRITE,
-    STEP_TRUNCATE,
-    STEP_SYNC,
-    STEP_RENAME,
-    STEP_UNLINK,
-    STEP_SYNC_FOLDER,
-    STEP_MAKE_FOLDER,
-    STEP_REMOVE_FOLDER
-};
+#include "tests/support/fault_io_inner.h"
 
-struct fault_step {
-    enum step_kind kind;
-    bool failed; /* syncs: nothing is sure */
-    size_t inode;
-    uint64_t offset; /* STEP_TRUNCATE: the new size */
-    uint8_t *data;
-    size_t size;
-    char path[FAULT_IO_PATH_BYTES], to[FAULT_IO_PATH_BYTES];
-};
+/* ---- memory, names ---- */
 
-static struct fault_io *from_io(struct frag_io *io) {
-    return (struct fault_io *)io;
+void *fault_get_memory(size_t bytes) {
+    size_t unit = alignof(max_align_t);
+    void *memory = aligned_alloc(unit, (bytes + unit) / unit * unit);
+    KN_ASSERT(memory != NULL);
+    return memory;
 }
 
-static void copy_path(char room[static FAULT_IO_PATH_BYTES], const char *path) {
+void *fault_more_memory(void *old, size_t used, size_t bytes) {
+    void *memory = fault_get_memory(bytes);
+    if (used > 0) {
+        memcpy(memory, old, used);
+    }
+    free(old);
+    return memory;
+}
+
+void fault_copy_path(char room[static FAULT_IO_PATH_BYTES], const char *path) {
     KN_ASSERT(strlen(path) < FAULT_IO_PATH_BYTES);
     memcpy(room, path, strlen(path) + 1);
 }
 
-/* ---- recording ---- */
+static void grow_names(struct fault_names *names, size_t count) {
+    names->all = fault_more_memory(names->all, names->count * sizeof(*names->all),
+                                   count * sizeof(*names->all));
+    for (; names->count < count; names->count++) {
+        names->all[names->count] = (struct fault_name){.path = ""};
+    }
+}
 
-static struct fault_name *find_name(struct fault_io *fault, const char *path) {
-    for (size_t i = 0; i < FAULT_IO_NAMES; i++) {
-        if (strcmp(fault->names[i].path, path) == 0) {
-            return &fault->names[i];
+struct fault_name *fault_find_name(const struct fault_names *names, const char *path) {
+    for (size_t i = 0; i < names->count; i++) {
+        if (strcmp(names->all[i].path, path) == 0) {
+            return &names->all[i];
         }
     }
     return NULL;
 }
+
+struct fault_name *fault_set_name(struct fault_names *names, const char *path, size_t inode) {
+    struct fault_name *name = fault_find_name(names, path);
+    name = name != NULL ? name : fault_find_name(names, "");
+    if (name == NULL) {
+        size_t at = names->count;
+        grow_names(names, 2 * at + 32);
+        name = &names->all[at];
+    }
+    fault_copy_path(name->path, path);
+    name->inode = inode;
+    return name;
+}
+
+/* ---- one operation at a time ---- */
+
+static struct fault_io *lock_io(struct frag_io *io) {
+    struct fault_io *fault = (struct fault_io *)io;
+    (void)pthread_mutex_lock(&fault->lock); /* recursive: cannot fail */
+    return fault;
+}
+
+/* For KN_CLEANUP. */
+static void unlock_io(struct fault_io **fault) {
+    (void)pthread_mutex_unlock(&(*fault)->lock);
+}
+
+#define LOCKED KN_CLEANUP(unlock_io) struct fault_io
+
+/* ---- recording ---- */
 
 /* NULL when nothing is recorded. */
 static struct fault_step *add_step(struct fault_io *fault, enum step_kind kind, const char *path) {
@@ -54,20 +84,20 @@ static struct fault_step *add_step(struct fault_io *fault, enum step_kind kind, 
     }
     if (fault->step_count == fault->step_room) {
         fault->step_room = fault->step_room == 0 ? 256 : 2 * fault->step_room;
-        fault->steps = realloc(fault->steps, fault->step_room * sizeof(*fault->steps));
-        KN_ASSERT(fault->steps != NULL);
+        fault->steps = fault_more_memory(fault->steps, fault->step_count * sizeof(*fault->steps),
+                                         fault->step_room * sizeof(*fault->steps));
     }
     struct fault_step *step = &fault->steps[fault->step_count++];
     *step = (struct fault_step){.kind = kind};
-    copy_path(step->path, path);
+    fault_copy_path(step->path, path);
     return step;
 }
 
 static void record_file(struct fault_io *fault, enum step_kind kind, int fd, uint64_t offset,
                         bool failed) {
-    struct fault_step *step = add_step(fault, kind, fault->handles[fd].path);
+    struct fault_step *step = add_step(fault, kind, fault->handles.all[fd].path);
     if (step != NULL) {
-        step->inode = fault->handles[fd].inode;
+        step->inode = fault->handles.all[fd].inode;
         step->offset = offset;
         step->failed = failed;
     }
@@ -80,8 +110,7 @@ static void record_write(struct fault_io *fault, int fd, const struct iovec *iov
         return;
     }
     struct fault_step *step = &fault->steps[fault->step_count - 1];
-    step->data = malloc(size + 1);
-    KN_ASSERT(step->data != NULL);
+    step->data = fault_get_memory(size);
     for (int i = 0; i < count && step->size < size; i++) {
         size_t left = size - step->size;
         size_t here = iov[i].iov_len < left ? iov[i].iov_len : left;
@@ -97,32 +126,32 @@ static void record_rename(struct fault_io *fault, const char *from, const char *
     if (step == NULL) {
         return;
     }
-    struct fault_name *name = find_name(fault, from), *old = find_name(fault, to);
+    struct fault_name *name = fault_find_name(&fault->names, from);
+    struct fault_name *old = fault_find_name(&fault->names, to);
     KN_ASSERT(name != NULL); /* it was there before recording began, or is a folder */
     if (old != NULL) {
         *old = (struct fault_name){.path = ""};
     }
-    copy_path(name->path, to);
-    copy_path(step->to, to);
+    fault_copy_path(name->path, to);
+    fault_copy_path(step->to, to);
     step->inode = name->inode;
 }
 
 static void record_open(struct fault_io *fault, const char *path, enum frag_io_mode mode, int fd) {
-    KN_ASSERT(fd < FAULT_IO_FILES);
-    struct fault_name *handle = &fault->handles[fd];
-    copy_path(handle->path, path);
+    if ((size_t)fd >= fault->handles.count) {
+        grow_names(&fault->handles, 2 * (size_t)fd + 32);
+    }
+    struct fault_name *handle = &fault->handles.all[fd];
+    fault_copy_path(handle->path, path);
     if (!fault->record) {
         return;
     }
-    struct fault_name *name = find_name(fault, path);
+    const struct fault_name *name = fault_find_name(&fault->names, path);
     if (mode == FRAG_IO_CREATE) {
         struct fault_step *step = add_step(fault, STEP_CREATE, path);
         KN_ASSERT(name == NULL);
-        name = find_name(fault, "");
-        KN_ASSERT(name != NULL);
-        copy_path(name->path, path);
-        name->inode = fault->inode_count++;
-        step->inode = name->inode;
+        step->inode = fault->inode_count++;
+        name = fault_set_name(&fault->names, path, step->inode);
     }
     KN_ASSERT(name != NULL); /* it was there before recording began */
     handle->inode = name->inode;
@@ -163,14 +192,14 @@ static int begin(struct fault_io *fault, enum fault_kind kind, const char *path)
 }
 
 static const char *path_of(const struct fault_io *fault, int fd) {
-    KN_ASSERT(fd >= 0 && fd < FAULT_IO_FILES);
-    return fault->handles[fd].path;
+    KN_ASSERT(fd >= 0 && (size_t)fd < fault->handles.count);
+    return fault->handles.all[fd].path;
 }
 
 /* ---- the table ---- */
 
 static int fault_open(struct frag_io *io, const char *path, enum frag_io_mode mode) {
-    struct fault_io *fault = from_io(io);
+    LOCKED *fault = lock_io(io);
     int fd = begin(fault, mode == FRAG_IO_CREATE ? FAULT_WRITING : FAULT_READING, path);
     if (fd == 0) {
         fd = fault->under->open(fault->under, path, mode);
@@ -182,12 +211,18 @@ static int fault_open(struct frag_io *io, const char *path, enum frag_io_mode mo
 }
 
 static int fault_close(struct frag_io *io, int fd) {
-    struct fault_io *fault = from_io(io);
+    LOCKED *fault = lock_io(io);
     return fault->under->close(fault->under, fd);
 }
 
+static int fault_lock(struct frag_io *io, int fd) {
+    LOCKED *fault = lock_io(io);
+    int rc = begin(fault, FAULT_READING, path_of(fault, fd));
+    return rc < 0 ? rc : fault->under->lock(fault->under, fd);
+}
+
 static int64_t fault_read(struct frag_io *io, int fd, void *room, size_t size, uint64_t offset) {
-    struct fault_io *fault = from_io(io);
+    LOCKED *fault = lock_io(io);
     int rc = begin(fault, FAULT_READING, path_of(fault, fd));
     return rc < 0 ? rc : fault->under->read(fault->under, fd, room, size, offset);
 }
@@ -211,7 +246,7 @@ static int64_t write_some(struct fault_io *fault, int fd, const struct iovec *io
 
 static int64_t fault_write(struct frag_io *io, int fd, const struct iovec *iov, int count,
                            uint64_t offset) {
-    struct fault_io *fault = from_io(io);
+    LOCKED *fault = lock_io(io);
     size_t size = 0;
     for (int i = 0; i < count; i++) {
         size += iov[i].iov_len;
@@ -230,7 +265,7 @@ static int64_t fault_write(struct frag_io *io, int fd, const struct iovec *iov, 
 }
 
 static int fault_sync(struct frag_io *io, int fd) {
-    struct fault_io *fault = from_io(io);
+    LOCKED *fault = lock_io(io);
     int rc = begin(fault, FAULT_SYNCING, path_of(fault, fd));
     if (rc == 0 && !fault->skip_sync) {
         rc = fault->under->sync(fault->under, fd);
@@ -240,7 +275,7 @@ static int fault_sync(struct frag_io *io, int fd) {
 }
 
 static int fault_sync_folder(struct frag_io *io, const char *path) {
-    struct fault_io *fault = from_io(io);
+    LOCKED *fault = lock_io(io);
     int rc = begin(fault, FAULT_SYNCING, path);
     if (rc == 0 && !fault->skip_sync) {
         rc = fault->under->sync_folder(fault->under, path);
@@ -253,7 +288,7 @@ static int fault_sync_folder(struct frag_io *io, const char *path) {
 }
 
 static int fault_start_write_back(struct frag_io *io, int fd, uint64_t offset, uint64_t bytes) {
-    struct fault_io *fault = from_io(io);
+    LOCKED *fault = lock_io(io);
     int rc = begin(fault, FAULT_WRITING, path_of(fault, fd));
     return rc < 0 || fault->skip_sync
                ? rc
@@ -261,13 +296,13 @@ static int fault_start_write_back(struct frag_io *io, int fd, uint64_t offset, u
 }
 
 static int fault_allocate(struct frag_io *io, int fd, uint64_t offset, uint64_t bytes) {
-    struct fault_io *fault = from_io(io);
+    LOCKED *fault = lock_io(io);
     int rc = begin(fault, FAULT_WRITING, path_of(fault, fd));
     return rc < 0 ? rc : fault->under->allocate(fault->under, fd, offset, bytes);
 }
 
 static int fault_truncate(struct frag_io *io, int fd, uint64_t bytes) {
-    struct fault_io *fault = from_io(io);
+    LOCKED *fault = lock_io(io);
     int rc = begin(fault, FAULT_WRITING, path_of(fault, fd));
     if (rc == 0) {
         rc = fault->under->truncate(fault->under, fd, bytes);
@@ -279,13 +314,13 @@ static int fault_truncate(struct frag_io *io, int fd, uint64_t bytes) {
 }
 
 static int fault_size(struct frag_io *io, int fd, uint64_t *ret_bytes) {
-    struct fault_io *fault = from_io(io);
+    LOCKED *fault = lock_io(io);
     int rc = begin(fault, FAULT_READING, path_of(fault, fd));
     return rc < 0 ? rc : fault->under->size(fault->under, fd, ret_bytes);
 }
 
 static int fault_rename(struct frag_io *io, const char *from, const char *to) {
-    struct fault_io *fault = from_io(io);
+    LOCKED *fault = lock_io(io);
     int rc = begin(fault, FAULT_WRITING, from);
     if (rc == 0) {
         rc = fault->under->rename(fault->under, from, to);
@@ -297,14 +332,14 @@ static int fault_rename(struct frag_io *io, const char *from, const char *to) {
 }
 
 static int fault_unlink(struct frag_io *io, const char *path) {
-    struct fault_io *fault = from_io(io);
+    LOCKED *fault = lock_io(io);
     int rc = begin(fault, FAULT_WRITING, path);
     if (rc == 0) {
         rc = fault->under->unlink(fault->under, path);
     }
     struct fault_step *step = rc == 0 ? add_step(fault, STEP_UNLINK, path) : NULL;
     if (step != NULL) {
-        struct fault_name *name = find_name(fault, path);
+        struct fault_name *name = fault_find_name(&fault->names, path);
         KN_ASSERT(name != NULL);
         step->inode = name->inode;
         *name = (struct fault_name){.path = ""};
@@ -312,20 +347,27 @@ static int fault_unlink(struct frag_io *io, const char *path) {
     return rc;
 }
 
+static int ignore_entry(const struct frag_io_entry *entry, void *user) {
+    (void)entry;
+    (void)user;
+    return 0;
+}
+
 static int fault_make_folder(struct frag_io *io, const char *path) {
-    struct fault_io *fault = from_io(io);
+    LOCKED *fault = lock_io(io);
     int rc = begin(fault, FAULT_WRITING, path);
+    bool there = fault->under->list(fault->under, path, ignore_entry, NULL) == 0;
     if (rc == 0) {
         rc = fault->under->make_folder(fault->under, path);
     }
-    if (rc == 0) {
+    if (rc == 0 && !there) { /* else nothing was changed that a power cut could undo */
         (void)add_step(fault, STEP_MAKE_FOLDER, path);
     }
     return rc;
 }
 
 static int fault_remove_folder(struct frag_io *io, const char *path) {
-    struct fault_io *fault = from_io(io);
+    LOCKED *fault = lock_io(io);
     int rc = begin(fault, FAULT_WRITING, path);
     if (rc == 0) {
         rc = fault->under->remove_folder(fault->under, path);
@@ -338,24 +380,26 @@ static int fault_remove_folder(struct frag_io *io, const char *path) {
 
 static int fault_list(struct frag_io *io, const char *path,
                       int (*each)(const struct frag_io_entry *entry, void *user), void *user) {
-    struct fault_io *fault = from_io(io);
+    LOCKED *fault = lock_io(io);
     int rc = begin(fault, FAULT_READING, path);
     return rc < 0 ? rc : fault->under->list(fault->under, path, each, user);
 }
 
 static int fault_space(struct frag_io *io, const char *path, uint64_t *ret_free,
                        uint64_t *ret_total) {
-    struct fault_io *fault = from_io(io);
+    LOCKED *fault = lock_io(io);
     int rc = begin(fault, FAULT_READING, path);
     return rc < 0 ? rc : fault->under->space(fault->under, path, ret_free, ret_total);
 }
 
 void fault_io_init(struct fault_io *fault, struct frag_io *under) {
+    pthread_mutexattr_t recursive;
     *fault = (struct fault_io){
         .io =
             {
                 .open = fault_open,
                 .close = fault_close,
+                .lock = fault_lock,
                 .read = fault_read,
                 .write = fault_write,
                 .sync = fault_sync,
@@ -373,6 +417,10 @@ void fault_io_init(struct fault_io *fault, struct frag_io *under) {
             },
         .under = under,
     };
+    KN_ASSERT(pthread_mutexattr_init(&recursive) == 0);
+    KN_ASSERT(pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE) == 0);
+    KN_ASSERT(pthread_mutex_init(&fault->lock, &recursive) == 0);
+    (void)pthread_mutexattr_destroy(&recursive);
 }
 
 void fault_io_finish(struct fault_io *fault) {
@@ -380,207 +428,10 @@ void fault_io_finish(struct fault_io *fault) {
         free(fault->steps[i].data);
     }
     free(fault->steps);
+    free(fault->names.all);
+    free(fault->handles.all);
+    (void)pthread_mutex_destroy(&fault->lock);
     fault->steps = NULL;
     fault->step_count = fault->step_room = 0;
-}
-
-/* ---- power cuts ---- */
-
-enum fate { FATE_DONE, FATE_UNDONE, FATE_HEAD, FATE_TAIL, FATE_ZEROS, FATES };
-
-struct image_file {
-    uint8_t *data;
-    size_t size;
-};
-
-struct image {
-    const struct fault_io *fault;
-    size_t steps;
-    uint64_t random;
-    struct image_file *files; /* by inode */
-    struct fault_name names[FAULT_IO_NAMES];
-    struct fault_name lost_folders[FAULT_IO_NAMES];
-};
-
-static uint64_t next_random(struct image *image) {
-    uint64_t z = image->random += UINT64_C(0x9E3779B97F4A7C15);
-    z = (z ^ z >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
-    z = (z ^ z >> 27) * UINT64_C(0x94D049BB133111EB);
-    return z ^ z >> 31;
-}
-
-static bool is_in_folder(const char *path, const char *folder) {
-    size_t length = strlen(folder);
-    return strncmp(path, folder, length) == 0 && path[length] == '/' &&
-           strchr(path + length + 1, '/') == NULL;
-}
-
-/* Whether `later` is a sync that speaks of `step`. */
-static bool is_sync_of(const struct fault_step *later, const struct fault_step *step) {
-    switch (step->kind) {
-    case STEP_WRITE:
-    case STEP_TRUNCATE:
-        return later->kind == STEP_SYNC && later->inode == step->inode;
-    case STEP_CREATE:
-    case STEP_UNLINK:
-    case STEP_MAKE_FOLDER:
-    case STEP_REMOVE_FOLDER:
-        return later->kind == STEP_SYNC_FOLDER && is_in_folder(step->path, later->path);
-    case STEP_RENAME:
-        return later->kind == STEP_SYNC_FOLDER && is_in_folder(step->to, later->path);
-    case STEP_SYNC:
-    case STEP_SYNC_FOLDER:
-        return false;
-    }
-    return false;
-}
-
-static bool is_sure(const struct image *image, size_t at) {
-    for (size_t i = at + 1; i < image->steps; i++) {
-        if (is_sync_of(&image->fault->steps[i], &image->fault->steps[at])) {
-            return !image->fault->steps[i].failed;
-        }
-    }
-    return false;
-}
-
-static void set_size(struct image_file *file, size_t size) {
-    if (size > file->size) {
-        file->data = realloc(file->data, size);
-        KN_ASSERT(file->data != NULL);
-        memset(file->data + file->size, 0, size - file->size);
-    }
-    file->size = size;
-}
-
-static void do_write(struct image *image, const struct fault_step *step, enum fate fate) {
-    struct image_file *file = &image->files[step->inode];
-    size_t cut = (size_t)(next_random(image) % (step->size + 1)), from = 0, to = step->size;
-    if (fate == FATE_HEAD) {
-        to = cut;
-    } else if (fate == FATE_TAIL) {
-        from = cut;
-    }
-    if (step->offset + to > file->size) {
-        set_size(file, (size_t)step->offset + to);
-    }
-    if (fate == FATE_ZEROS) {
-        memset(file->data + step->offset, 0, to);
-    } else if (to > from) {
-        memcpy(file->data + step->offset + from, step->data + from, to - from);
-    }
-}
-
-static struct fault_name *image_name(struct fault_name *names, const char *path) {
-    for (size_t i = 0; i < FAULT_IO_NAMES; i++) {
-        if (strcmp(names[i].path, path) == 0) {
-            return &names[i];
-        }
-    }
-    return NULL;
-}
-
-static void set_name(struct fault_name *names, const char *path, size_t inode) {
-    struct fault_name *name = image_name(names, path);
-    name = name != NULL ? name : image_name(names, "");
-    KN_ASSERT(name != NULL);
-    copy_path(name->path, path);
-    name->inode = inode;
-}
-
-static void clear_name(struct fault_name *names, const char *path, size_t inode) {
-    struct fault_name *name = image_name(names, path);
-    if (name != NULL && name->inode == inode) {
-        *name = (struct fault_name){.path = ""};
-    }
-}
-
-static void do_step(struct image *image, const struct fault_step *step, enum fate fate) {
-    switch (step->kind) {
-    case STEP_WRITE:
-        do_write(image, step, fate);
-        break;
-    case STEP_TRUNCATE:
-        set_size(&image->files[step->inode], (size_t)step->offset);
-        break;
-    case STEP_CREATE:
-        set_name(image->names, step->path, step->inode);
-        break;
-    case STEP_RENAME:
-        clear_name(image->names, step->path, step->inode);
-        set_name(image->names, step->to, step->inode);
-        break;
-    case STEP_UNLINK:
-        clear_name(image->names, step->path, step->inode);
-        break;
-    case STEP_MAKE_FOLDER:
-        clear_name(image->lost_folders, step->path, 0);
-        break;
-    case STEP_REMOVE_FOLDER:
-        set_name(image->lost_folders, step->path, 0);
-        break;
-    case STEP_SYNC:
-    case STEP_SYNC_FOLDER:
-        break;
-    }
-}
-
-static bool is_lost(const struct image *image, const char *path) {
-    for (size_t i = 0; i < FAULT_IO_NAMES; i++) {
-        const char *folder = image->lost_folders[i].path;
-        size_t length = strlen(folder);
-        if (length > 0 && strncmp(path, folder, length) == 0 &&
-            (path[length] == '/' || path[length] == '\0')) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void pour(const struct image *image, struct frag_io *to) {
-    for (size_t i = 0; i < image->steps; i++) {
-        const struct fault_step *step = &image->fault->steps[i];
-        if (step->kind == STEP_MAKE_FOLDER && !is_lost(image, step->path)) {
-            KN_ASSERT(to->make_folder(to, step->path) == 0);
-        }
-    }
-    for (size_t i = 0; i < FAULT_IO_NAMES; i++) {
-        const struct fault_name *name = &image->names[i];
-        if (*name->path != '\0' && !is_lost(image, name->path)) {
-            const struct image_file *file = &image->files[name->inode];
-            int fd = to->open(to, name->path, FRAG_IO_CREATE);
-            KN_ASSERT(fd >= 0);
-            KN_ASSERT(frag_io_write_bytes(to, fd, file->data, file->size, 0) == 0);
-            KN_ASSERT(to->close(to, fd) == 0);
-        }
-    }
-}
-
-void fault_io_power_cut(const struct fault_io *fault, size_t steps, uint64_t seed,
-                        struct frag_io *to) {
-    struct image *image = calloc(1, sizeof(*image));
-    KN_ASSERT(image != NULL && steps <= fault->step_count);
-    image->fault = fault;
-    image->steps = steps;
-    image->random = seed;
-    image->files = calloc(fault->inode_count + 1, sizeof(*image->files));
-    KN_ASSERT(image->files != NULL);
-    for (size_t i = 0; i < steps; i++) {
-        const struct fault_step *step = &fault->steps[i];
-        /* Only writes are torn. */
-        enum fate fate = (enum fate)(next_random(image) % (step->kind == STEP_WRITE ? FATES : 2));
-        fate = is_sure(image, i) ? FATE_DONE : fate;
-        if (step->kind == STEP_MAKE_FOLDER && fate == FATE_UNDONE) {
-            set_name(image->lost_folders, step->path, 0);
-        }
-        if (fate != FATE_UNDONE) {
-            do_step(image, step, fate);
-        }
-    }
-    pour(image, to);
-    for (size_t i = 0; i < fault->inode_count; i++) {
-        free(image->files[i].data);
-    }
-    free(image->files);
-    free(image);
+    fault->names = fault->handles = (struct fault_names){.all = NULL};
 }

@@ -5,13 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ENTRIES 64
-#define FILES 32
+#define FILES 1024
 #define PATH_BYTES 256
 #define TOTAL_BYTES ((uint64_t)1 << 30)
 
 struct content {
     unsigned holders; /* names and descriptors */
+    int locked_by;    /* a descriptor; -1: none */
     uint8_t *data;
     size_t size, room;
 };
@@ -27,8 +27,9 @@ struct handle {
 };
 
 struct mem_io {
-    struct frag_io io; /* first: a pointer to one is a pointer to the other */
-    struct name names[ENTRIES];
+    struct frag_io io;  /* first: a pointer to one is a pointer to the other */
+    struct name *names; /* grows */
+    size_t name_count;
     struct handle handles[FILES];
 };
 
@@ -52,7 +53,7 @@ static void drop(struct content *content) {
 }
 
 static struct name *find(const struct mem_io *mem, const char *path) {
-    for (size_t i = 0; i < ENTRIES; i++) {
+    for (size_t i = 0; i < mem->name_count; i++) {
         if (strcmp(mem->names[i].path, path) == 0) {
             return (struct name *)&mem->names[i];
         }
@@ -60,9 +61,26 @@ static struct name *find(const struct mem_io *mem, const char *path) {
     return NULL;
 }
 
+static struct name *grow(struct mem_io *mem) {
+    size_t old = mem->name_count;
+    size_t count = old > 0 ? 2 * old : 64;
+    struct name *names = get_memory(count * sizeof(*names));
+    if (old > 0) {
+        memcpy(names, mem->names, old * sizeof(*names));
+    }
+    for (size_t i = old; i < count; i++) {
+        names[i] = (struct name){.path = ""};
+    }
+    free(mem->names);
+    mem->names = names;
+    mem->name_count = count;
+    return &names[old];
+}
+
 static struct name *add(struct mem_io *mem, const char *path, struct content *content) {
     struct name *name = find(mem, "");
-    KN_ASSERT(name != NULL && *path != '\0' && strlen(path) < PATH_BYTES);
+    name = name != NULL ? name : grow(mem);
+    KN_ASSERT(*path != '\0' && strlen(path) < PATH_BYTES);
     memcpy(name->path, path, strlen(path) + 1);
     name->content = content;
     return name;
@@ -89,7 +107,7 @@ static bool has_folder_of(struct mem_io *mem, const char *path) {
 
 static struct content *new_content(void) {
     struct content *content = get_memory(sizeof(*content));
-    *content = (struct content){.holders = 1};
+    *content = (struct content){.holders = 1, .locked_by = -1};
     return content;
 }
 
@@ -140,8 +158,21 @@ static struct content *content_of(struct frag_io *io, int fd) {
 }
 
 static int mem_close(struct frag_io *io, int fd) {
-    drop(content_of(io, fd));
+    struct content *content = content_of(io, fd);
+    if (content->locked_by == fd) {
+        content->locked_by = -1;
+    }
+    drop(content);
     from_io(io)->handles[fd].content = NULL;
+    return 0;
+}
+
+static int mem_lock(struct frag_io *io, int fd) {
+    struct content *content = content_of(io, fd);
+    if (content->locked_by >= 0 && content->locked_by != fd) {
+        return -EAGAIN;
+    }
+    content->locked_by = fd;
     return 0;
 }
 
@@ -264,7 +295,7 @@ static int mem_list(struct frag_io *io, const char *path,
     if (folder == NULL || folder->content != NULL) {
         return folder == NULL ? -ENOENT : -ENOTDIR;
     }
-    for (size_t i = 0; i < ENTRIES; i++) {
+    for (size_t i = 0; i < mem->name_count; i++) {
         const struct content *content = mem->names[i].content;
         const struct frag_io_entry entry = {.name = name_in(mem->names[i].path, path),
                                             .folder = content == NULL,
@@ -283,7 +314,7 @@ static int mem_remove_folder(struct frag_io *io, const char *path) {
     if (folder == NULL || folder->content != NULL) {
         return folder == NULL ? -ENOENT : -ENOTDIR;
     }
-    for (size_t i = 0; i < ENTRIES; i++) {
+    for (size_t i = 0; i < mem->name_count; i++) {
         if (name_in(mem->names[i].path, path) != NULL) {
             return -ENOTEMPTY;
         }
@@ -311,6 +342,7 @@ struct mem_io *mem_io_create(void) {
             {
                 .open = mem_open,
                 .close = mem_close,
+                .lock = mem_lock,
                 .read = mem_read,
                 .write = mem_write,
                 .sync = mem_sync,
@@ -331,7 +363,7 @@ struct mem_io *mem_io_create(void) {
 }
 
 static void forget_all(struct mem_io *mem) {
-    for (size_t i = 0; i < ENTRIES; i++) {
+    for (size_t i = 0; i < mem->name_count; i++) {
         forget(&mem->names[i]);
     }
 }
@@ -341,6 +373,7 @@ void mem_io_destroy(struct mem_io *mem) {
         KN_ASSERT(mem->handles[i].content == NULL);
     }
     forget_all(mem);
+    free(mem->names);
     free(mem);
 }
 
@@ -372,7 +405,7 @@ void mem_io_set(struct mem_io *mem, const char *path, const void *data, size_t s
 
 void mem_io_copy(struct mem_io *mem, const struct mem_io *from) {
     forget_all(mem);
-    for (size_t i = 0; i < ENTRIES; i++) {
+    for (size_t i = 0; i < from->name_count; i++) {
         const struct name *name = &from->names[i];
         if (*name->path != '\0' && name->content == NULL) {
             (void)add(mem, name->path, NULL);

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -90,6 +91,21 @@ static void use_files(struct frag_io *io) {
     assert_int_equal(io->close(io, fd), 0);
 }
 
+static void use_locks(struct frag_io *io) {
+    int one = io->open(io, path("file"), FRAG_IO_WRITE);
+    int other = io->open(io, path("file"), FRAG_IO_READ);
+    int third = io->open(io, path("file"), FRAG_IO_WRITE);
+    assert_true(one >= 0 && other >= 0 && third >= 0);
+    assert_int_equal(io->lock(io, one), 0);
+    assert_int_equal(io->lock(io, one), 0);
+    assert_int_equal(io->lock(io, other), -EAGAIN);
+    assert_int_equal(io->close(io, third), 0); /* has none to give back */
+    assert_int_equal(io->lock(io, other), -EAGAIN);
+    assert_int_equal(io->close(io, one), 0);
+    assert_int_equal(io->lock(io, other), 0);
+    assert_int_equal(io->close(io, other), 0);
+}
+
 static void use_folders(struct frag_io *io) {
     uint64_t sums[3] = {0}, space, total;
     assert_int_equal(io->make_folder(io, path("sub")), 0);
@@ -128,6 +144,7 @@ static void use_folders(struct frag_io *io) {
 static void the_systems_files_and_folders(void **state) {
     (void)state;
     use_files(frag_io_system());
+    use_locks(frag_io_system());
     use_folders(frag_io_system());
 }
 
@@ -136,6 +153,7 @@ static void the_same_in_memory(void **state) {
     struct mem_io *mem = mem_io_create();
     assert_int_equal(mem_io(mem)->make_folder(mem_io(mem), folder), 0);
     use_files(mem_io(mem));
+    use_locks(mem_io(mem));
     use_folders(mem_io(mem));
     mem_io_destroy(mem);
 }
@@ -145,8 +163,42 @@ static void the_same_through_faults_that_do_not_happen(void **state) {
     struct fault_io fault;
     fault_io_init(&fault, frag_io_system());
     use_files(&fault.io);
+    use_locks(&fault.io);
     use_folders(&fault.io);
     fault_io_finish(&fault);
+}
+
+static int count_files(const struct frag_io_entry *entry, void *user) {
+    (void)entry;
+    (*(int *)user)++;
+    return 0;
+}
+
+/* As many as a store has. */
+static void many_files_in_memory(void **state) {
+    (void)state;
+    enum { FILES = 700 };
+    struct mem_io *mem = mem_io_create();
+    struct frag_io *io = mem_io(mem);
+    int fds[FILES] = {0};
+    int count = 0;
+    assert_int_equal(io->make_folder(io, folder), 0);
+    for (int i = 0; i < FILES; i++) {
+        char name[32];
+        (void)snprintf(name, sizeof(name), "file-%d", i);
+        fds[i] = io->open(io, path(name), FRAG_IO_CREATE);
+        assert_true(fds[i] >= 0);
+        assert_int_equal(frag_io_write_bytes(io, fds[i], &i, sizeof(i), 0), 0);
+    }
+    assert_int_equal(io->list(io, folder, count_files, &count), 0);
+    assert_int_equal(count, FILES);
+    for (int i = 0; i < FILES; i++) {
+        int back = -1;
+        assert_int_equal(frag_io_read_exactly(io, fds[i], &back, sizeof(back), 0), 0);
+        assert_int_equal(back, i);
+        assert_int_equal(io->close(io, fds[i]), 0);
+    }
+    mem_io_destroy(mem);
 }
 
 /* ---- what only the system has ---- */
@@ -344,17 +396,130 @@ static void power_cuts_leave_what_was_synced(void **state) {
     mem_io_destroy(mem);
 }
 
+/* What became of each page of a write: 'd' done, 'u' undone, 'z' zeros, '?' none of these. */
+static char page_fate(const uint8_t *left, size_t from, size_t to) {
+    static const char fates[] = "duz";
+    static const uint8_t bytes[] = {'n', 'o', 0};
+    for (size_t i = 0; i < sizeof(bytes); i++) {
+        size_t at = from;
+        while (at < to && left[at] == bytes[i]) {
+            at++;
+        }
+        if (at == to) {
+            return fates[i];
+        }
+    }
+    return '?';
+}
+
+/* A write over three pages of old bytes, from the middle of one to the middle of another. */
+static void power_cuts_tear_by_pages(void **state) {
+    (void)state;
+    enum { SIZE = 3 * 4096, FROM = 1000, TO = 2 * 4096 + 50 };
+    static uint8_t bytes[SIZE];
+    struct mem_io *mem = mem_io_create();
+    struct fault_io fault;
+    struct frag_io *io = &fault.io;
+    unsigned seen[3][3][3] = {0};
+    assert_int_equal(mem_io(mem)->make_folder(mem_io(mem), "f"), 0);
+    fault_io_init(&fault, mem_io(mem));
+    fault.record = true;
+    int fd = io->open(io, "f/file", FRAG_IO_CREATE);
+    assert_true(fd >= 0);
+    memset(bytes, 'o', SIZE);
+    assert_int_equal(frag_io_write_bytes(io, fd, bytes, SIZE, 0), 0);
+    assert_int_equal(io->sync(io, fd), 0);
+    assert_int_equal(io->sync_folder(io, "f"), 0);
+    memset(bytes, 'n', SIZE);
+    assert_int_equal(frag_io_write_bytes(io, fd, bytes, TO - FROM, FROM), 0);
+    for (uint64_t seed = 0; seed < 2000; seed++) {
+        struct mem_io *left = mem_io_create();
+        size_t size;
+        assert_int_equal(mem_io(left)->make_folder(mem_io(left), "f"), 0);
+        fault_io_power_cut(&fault, fault.step_count, seed, mem_io(left));
+        const uint8_t *data = mem_io_peek(left, "f/file", &size);
+        assert_true(data != NULL && size == SIZE);
+        assert_true(page_fate(data, 0, FROM) == 'u' && page_fate(data, TO, SIZE) == 'u');
+        const char fates[] = {page_fate(data, FROM, 4096), page_fate(data, 4096, 8192),
+                              page_fate(data, 8192, TO)};
+        if (memchr(fates, '?', 3) == NULL) {
+            const char *all = "duz";
+            seen[strchr(all, fates[0]) - all][strchr(all, fates[1]) - all]
+                [strchr(all, fates[2]) - all]++;
+        }
+        mem_io_destroy(left);
+    }
+    for (size_t i = 0; i < 27; i++) {
+        assert_true(seen[i / 9][i / 3 % 3][i % 3] > 0);
+    }
+    /* Create, write, sync, sync the folder, write: two syncs. */
+    assert_int_equal(fault.step_count, 5);
+    assert_int_equal(fault_io_next_sync(&fault, 0), 3);
+    assert_int_equal(fault_io_next_sync(&fault, 3), 4);
+    assert_int_equal(fault_io_next_sync(&fault, 4), 0);
+    assert_int_equal(io->close(io, fd), 0);
+    fault_io_finish(&fault);
+    mem_io_destroy(mem);
+}
+
+struct user {
+    pthread_t thread;
+    struct frag_io *io;
+    int number;
+};
+
+static void *use_a_file(void *argument) {
+    const struct user *user = argument;
+    struct frag_io *io = user->io;
+    char name[32];
+    (void)snprintf(name, sizeof(name), "f/file-%d", user->number);
+    int fd = io->open(io, name, FRAG_IO_CREATE);
+    for (uint64_t i = 0; fd >= 0 && i < 200; i++) {
+        if (frag_io_write_bytes(io, fd, &i, sizeof(i), sizeof(i) * i) != 0 ||
+            io->sync(io, fd) != 0) {
+            return NULL;
+        }
+    }
+    return fd >= 0 && io->close(io, fd) == 0 ? argument : NULL;
+}
+
+static void several_threads_at_once(void **state) {
+    (void)state;
+    struct user users[4];
+    struct mem_io *mem = mem_io_create();
+    struct fault_io fault;
+    assert_int_equal(mem_io(mem)->make_folder(mem_io(mem), "f"), 0);
+    fault_io_init(&fault, mem_io(mem));
+    fault.record = true;
+    for (int i = 0; i < 4; i++) {
+        users[i] = (struct user){.io = &fault.io, .number = i};
+        assert_int_equal(pthread_create(&users[i].thread, NULL, use_a_file, &users[i]), 0);
+    }
+    for (int i = 0; i < 4; i++) {
+        void *result;
+        assert_int_equal(pthread_join(users[i].thread, &result), 0);
+        assert_non_null(result);
+    }
+    assert_int_equal(fault.operations, 4 * 401);
+    assert_int_equal(fault.step_count, 4 * 401);
+    fault_io_finish(&fault);
+    mem_io_destroy(mem);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_systems_files_and_folders),
         cmocka_unit_test(the_same_in_memory),
         cmocka_unit_test(the_same_through_faults_that_do_not_happen),
+        cmocka_unit_test(many_files_in_memory),
         cmocka_unit_test(modes_links_and_pipes),
         cmocka_unit_test(offsets_beyond_all_files),
         cmocka_unit_test(all_slices_are_written),
         cmocka_unit_test(a_write_without_progress_ends),
         cmocka_unit_test(faults_happen_where_they_should),
         cmocka_unit_test(power_cuts_leave_what_was_synced),
+        cmocka_unit_test(power_cuts_tear_by_pages),
+        cmocka_unit_test(several_threads_at_once),
     };
     return cmocka_run_group_tests(tests, make_root, remove_root);
 }
