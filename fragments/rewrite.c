@@ -8,8 +8,8 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/new_file.h"
 #include "fragments/inspect.h"
-#include "fragments/new_file.h"
 #include "fragments/read_file.h"
 
 /* SeekHead with Info, Tracks, Cues and two Tags, at their longest. */
@@ -442,17 +442,17 @@ int frag_rewrite_file(const char *from, const char *to, bool replace, bool progr
     if (ret_result->refusal != FRAG_REWRITE_FINE) {
         return -EEXIST;
     }
-    struct frag_new_file file;
-    int rc = frag_new_file_open(to, &file);
+    struct kn_new_file file;
+    int rc = kn_new_file_open(to, &file);
     if (rc != 0) {
         return rc;
     }
     rc = rewrite_into(file.fd, from, progress, ret_result);
     if (rc != 0) {
-        frag_new_file_drop(&file);
+        kn_new_file_drop(&file);
         return rc;
     }
-    rc = frag_new_file_keep(&file, to, replace);
+    rc = kn_new_file_keep(&file, to, replace);
     if (rc != 0) {
         ret_result->about_new = true;
         ret_result->refusal = rc == -EEXIST ? FRAG_REWRITE_EXISTS : FRAG_REWRITE_FINE;

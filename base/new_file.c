@@ -1,4 +1,4 @@
-#include "fragments/new_file.h"
+#include "base/new_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -27,13 +27,13 @@ static int part_name(const char *path, int i, char part[static PATH_MAX]) {
 }
 
 /* With a name, one that nobody else has. */
-static int open_named(const char *path, struct frag_new_file *file) {
+static int open_named(const char *path, struct kn_new_file *file) {
     for (int i = 1; i <= PART_TRIES; i++) {
         int rc = part_name(path, i, file->part);
         if (rc != 0) {
             return rc;
         }
-        file->fd = open(file->part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        file->fd = open(file->part, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
         if (file->fd >= 0 || errno != EEXIST) {
             return file->fd >= 0 ? 0 : -errno;
         }
@@ -41,7 +41,7 @@ static int open_named(const char *path, struct frag_new_file *file) {
     return -EBUSY;
 }
 
-int frag_new_file_open(const char *path, struct frag_new_file *ret_file) {
+int kn_new_file_open(const char *path, struct kn_new_file *ret_file) {
     char folder[PATH_MAX];
     int rc = folder_of(path, folder);
     if (rc != 0) {
@@ -49,7 +49,7 @@ int frag_new_file_open(const char *path, struct frag_new_file *ret_file) {
     }
     ret_file->part[0] = '\0';
     if (access("/proc/self/fd", X_OK) == 0) { /* where it gets its name from */
-        ret_file->fd = open(folder, O_WRONLY | O_TMPFILE | O_CLOEXEC, 0666);
+        ret_file->fd = open(folder, O_RDWR | O_TMPFILE | O_CLOEXEC, 0666);
         if (ret_file->fd >= 0) {
             return 0;
         }
@@ -60,14 +60,14 @@ int frag_new_file_open(const char *path, struct frag_new_file *ret_file) {
     return open_named(path, ret_file);
 }
 
-static int link_to(const struct frag_new_file *file, const char *path) {
+static int link_to(const struct kn_new_file *file, const char *path) {
     char fd_name[FD_NAME_BYTES];
     (void)snprintf(fd_name, sizeof(fd_name), "/proc/self/fd/%d", file->fd); /* always fits */
     return linkat(AT_FDCWD, fd_name, AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0 ? 0 : -errno;
 }
 
 /* A file without name can only get one that is free; to replace, it needs another one first. */
-static int link_part(struct frag_new_file *file, const char *path) {
+static int link_part(struct kn_new_file *file, const char *path) {
     char part[PATH_MAX];
     for (int i = 1; i <= PART_TRIES; i++) {
         int rc = part_name(path, i, part);
@@ -84,7 +84,7 @@ static int link_part(struct frag_new_file *file, const char *path) {
     return -EBUSY;
 }
 
-static int rename_part(const struct frag_new_file *file, const char *path, bool replace) {
+static int rename_part(const struct kn_new_file *file, const char *path, bool replace) {
     if (renameat2(AT_FDCWD, file->part, AT_FDCWD, path, replace ? 0 : RENAME_NOREPLACE) == 0) {
         return 0;
     }
@@ -98,7 +98,7 @@ static int rename_part(const struct frag_new_file *file, const char *path, bool 
     return rename(file->part, path) == 0 ? 0 : -errno;
 }
 
-static int name_it(struct frag_new_file *file, const char *path, bool replace) {
+static int name_it(struct kn_new_file *file, const char *path, bool replace) {
     if (file->part[0] == '\0') {
         if (!replace) {
             return link_to(file, path);
@@ -126,20 +126,20 @@ static int sync_folder(const char *path) {
     return rc;
 }
 
-int frag_new_file_keep(struct frag_new_file *file, const char *path, bool replace) {
+int kn_new_file_keep(struct kn_new_file *file, const char *path, bool replace) {
     int rc = fsync(file->fd) == 0 ? 0 : -errno;
     if (rc == 0) {
         rc = name_it(file, path, replace);
     }
     if (rc != 0) {
-        frag_new_file_drop(file);
+        kn_new_file_drop(file);
         return rc;
     }
     (void)close(file->fd); /* it was synced: nothing is left to fail */
     return sync_folder(path);
 }
 
-void frag_new_file_drop(struct frag_new_file *file) {
+void kn_new_file_drop(struct kn_new_file *file) {
     (void)close(file->fd);
     if (file->part[0] != '\0') {
         (void)unlink(file->part); /* nothing more can be done about it */
