@@ -28,8 +28,11 @@ struct frag_entry {
     int64_t duration_ns;
     unsigned flags;         /* enum frag_flags */
     uint64_t cluster_bytes; /* as stored */
-    int64_t reel;           /* for frag_archive_load; fragments of one reel have one codec setup */
+    int64_t reel;           /* fragments of one reel have one codec setup */
+    /* The rest is for frag_archive_load. */
     uint64_t cluster_at;
+    uint32_t trailer_bytes;
+    uint8_t stream[FRAG_ID_BYTES]; /* its id */
 };
 
 struct frag_archive;
@@ -76,14 +79,16 @@ struct frag_loaded {
     uint64_t timecode_scale_ns;
 };
 
-/* 0; -ENOENT: retention took it; KN_E_MALFORMED: it is damaged on disk; KN_E_MEMORY_LIMIT; an
- * errno. `entry` must be this store's. Reels stay open for a short while, so that a run of
- * fragments costs one opening; at most 32 at once and 30 s behind their deletion. */
+/* 0; -ENOENT: retention took it; KN_E_MALFORMED: it is damaged on disk, or its file is lost;
+ * -ENODEV: its storage directory is offline; KN_E_MEMORY_LIMIT; an errno. `entry` must be this
+ * store's; where retention has copied it to a kept reel meanwhile, or the index was made again, it
+ * is found where it is now, and ret_loaded's entry says so. Reels stay open for a short while, so
+ * that a run of fragments costs one opening; at most 32 at once and 30 s behind their deletion. */
 KN_MUST_CHECK int frag_archive_load(struct frag_archive *archive, const struct frag_entry *entry,
                                     struct frag_loaded **ret_loaded);
 void frag_loaded_free(struct frag_loaded *loaded);
-/* The producer's bytes before its first cluster, of the reel of an entry: free() them; 0 bytes for
- * reels whose clusters were made here. */
+/* The producer's bytes before its first cluster, of the reel of an entry: free() them; NULL and 0
+ * bytes for reels whose clusters were made here. Answers as frag_archive_load. */
 KN_MUST_CHECK int frag_archive_load_header(struct frag_archive *archive,
                                            const struct frag_entry *entry, uint8_t **ret_header,
                                            size_t *ret_bytes);

@@ -7,6 +7,7 @@
 #include "fragments/inspect.h"  /* looking into and rewriting Matroska files */
 #include "fragments/matroska.h" /* parser, sample reader, writer */
 #include "fragments/nal.h"      /* H.264 and H.265 framing and parameter sets */
+#include "fragments/records.h"  /* results and thumbnails, in streams of their own */
 #include "fragments/report.h"   /* what commands print about a store */
 #include "fragments/store.h"    /* streams on disk */
 #include "fragments/tail.h"     /* the live end of a stream */

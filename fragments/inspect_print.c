@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "base/time.h"
 #include "fragments/inspect_report.h"
+#include "fragments/json_text.h"
 
 #define TIME_TEXT_BYTES 40
 
@@ -200,39 +201,14 @@ static void put_json(struct inspection *inspection, json_t *value) {
     json_decref(value);
 }
 
-/* A string of unknown origin. jansson escapes what needs it; bytes that are no UTF-8, which it
- * refuses, become '?'. */
-static json_t *json_text(const char *text) {
-    json_t *value = json_string(text);
-    if (value != NULL) {
-        return value;
-    }
-    char copy[PATH_MAX];
-    size_t size = strnlen(text, sizeof(copy) - 1);
-    for (size_t i = 0; i < size;) {
-        size_t length = (text[i] & 0x80) == 0 ? 1 : kn_text_character(text + i, size - i);
-        if (length == 0) {
-            copy[i++] = '?';
-            continue;
-        }
-        memcpy(copy + i, text + i, length);
-        i += length;
-    }
-    return json_stringn(copy, size);
-}
-
-static json_t *json_u64(uint64_t value) {
-    return json_integer(value > INT64_MAX ? INT64_MAX : (json_int_t)value);
-}
-
 static json_t *frame_json(const struct frag_mkv_fragment *fragment,
                           const struct kn_sample *sample) {
     json_int_t pts_ns = fragment->time_ns + sample->pts_ns;
     json_int_t dts_ns = fragment->time_ns + sample->dts_ns;
     return json_pack("{s:o, s:o, s:I, s:I, s:I, s:I, s:b}", "track",
-                     json_u64(fragment->tracks->items[sample->track].number), "offset",
-                     json_u64(place_in_file(fragment, sample)), "bytes", (json_int_t)sample->size,
-                     "pts_ns", pts_ns, "dts_ns", dts_ns, "duration_ns",
+                     frag_json_u64(fragment->tracks->items[sample->track].number), "offset",
+                     frag_json_u64(place_in_file(fragment, sample)), "bytes",
+                     (json_int_t)sample->size, "pts_ns", pts_ns, "dts_ns", dts_ns, "duration_ns",
                      (json_int_t)sample->duration_ns, "key", (sample->flags & KN_SAMPLE_KEY) != 0);
 }
 
@@ -243,17 +219,17 @@ static json_t *fragment_json(const struct inspection *inspection,
     for (size_t i = 0; i < fragment->tracks->count; i++) {
         (void)json_array_append_new(counts,
                                     json_pack("{s:o, s:o, s:o}", "track",
-                                              json_u64(fragment->tracks->items[i].number), "frames",
-                                              json_u64(report->frames[i]), "key_frames",
-                                              json_u64(report->key_frames[i])));
+                                              frag_json_u64(fragment->tracks->items[i].number),
+                                              "frames", frag_json_u64(report->frames[i]),
+                                              "key_frames", frag_json_u64(report->key_frames[i])));
     }
     json_t *value =
-        json_pack("{s:o, s:o, s:o, s:b, s:o, s:I, s:I, s:o}", "number", json_u64(report->number),
-                  "offset", json_u64(fragment->cluster.offset), "bytes",
-                  json_u64(fragment->end_offset - fragment->cluster.offset), "size_known",
-                  fragment->cluster.size != FRAG_MKV_UNKNOWN_SIZE, "timecode",
-                  json_u64(fragment->timecode), "begin_ns", (json_int_t)report->begin_ns, "end_ns",
-                  (json_int_t)report->end_ns, "tracks", counts);
+        json_pack("{s:o, s:o, s:o, s:b, s:o, s:I, s:I, s:o}", "number",
+                  frag_json_u64(report->number), "offset", frag_json_u64(fragment->cluster.offset),
+                  "bytes", frag_json_u64(fragment->end_offset - fragment->cluster.offset),
+                  "size_known", fragment->cluster.size != FRAG_MKV_UNKNOWN_SIZE, "timecode",
+                  frag_json_u64(fragment->timecode), "begin_ns", (json_int_t)report->begin_ns,
+                  "end_ns", (json_int_t)report->end_ns, "tracks", counts);
     if (inspection->options.frames) {
         json_t *frames = json_array();
         for (size_t i = 0; i < fragment->sample_count; i++) {
@@ -269,15 +245,15 @@ static json_t *track_json(const struct inspection *inspection, size_t index) {
     const struct track_report *report = &inspection->per_track[index];
     json_t *value = json_pack(
         "{s:o, s:s, s:s, s:o, s:o, s:o, s:I, s:I, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:b}",
-        "number", json_u64(track->number), "media", kn_media_name(track->media), "codec",
-        kn_codec_name(track->codec), "codec_id", json_text(track->codec_id), "name",
-        json_text(track->name), "language", json_text(track->language), "codec_private_bytes",
-        (json_int_t)track->codec_private_bytes, "default_duration_ns",
-        (json_int_t)track->default_duration_ns, "frames", json_u64(report->frames), "key_frames",
-        json_u64(report->key_frames), "bytes", json_u64(report->bytes), "begin_ns",
-        (json_int_t)report->first_ns, "end_ns", (json_int_t)report->end_ns, "shortest_gop_ns",
-        (json_int_t)report->shortest_gop_ns, "longest_gop_ns", (json_int_t)report->longest_gop_ns,
-        "b_frames", report->reordered > 0);
+        "number", frag_json_u64(track->number), "media", kn_media_name(track->media), "codec",
+        kn_codec_name(track->codec), "codec_id", frag_json_text(track->codec_id), "name",
+        frag_json_text(track->name), "language", frag_json_text(track->language),
+        "codec_private_bytes", (json_int_t)track->codec_private_bytes, "default_duration_ns",
+        (json_int_t)track->default_duration_ns, "frames", frag_json_u64(report->frames),
+        "key_frames", frag_json_u64(report->key_frames), "bytes", frag_json_u64(report->bytes),
+        "begin_ns", (json_int_t)report->first_ns, "end_ns", (json_int_t)report->end_ns,
+        "shortest_gop_ns", (json_int_t)report->shortest_gop_ns, "longest_gop_ns",
+        (json_int_t)report->longest_gop_ns, "b_frames", report->reordered > 0);
     if (track->media == KN_MEDIA_VIDEO) {
         (void)json_object_set_new(value, "width", json_integer((json_int_t)track->width));
         (void)json_object_set_new(value, "height", json_integer((json_int_t)track->height));
@@ -300,9 +276,9 @@ static json_t *tags_json(const struct inspection *inspection) {
     for (size_t i = 0; i < inspection->tag_count; i++) {
         const struct tag_report *tag = &inspection->tags[i];
         (void)json_array_append_new(
-            tags, json_pack("{s:o, s:o, s:o, s:o}", "name", json_text(tag->name), "value",
-                            json_text(tag->value), "behind_fragment", json_u64(tag->fragment),
-                            "offset", json_u64(tag->offset)));
+            tags, json_pack("{s:o, s:o, s:o, s:o}", "name", frag_json_text(tag->name), "value",
+                            frag_json_text(tag->value), "behind_fragment",
+                            frag_json_u64(tag->fragment), "offset", frag_json_u64(tag->offset)));
     }
     return tags;
 }
@@ -313,8 +289,8 @@ static json_t *odd_json(const struct inspection *inspection) {
         if (inspection->odd[i].count > 0) {
             (void)json_array_append_new(
                 odd, json_pack("{s:s, s:s, s:o, s:o}", "name", odd_texts[i].name, "text",
-                               odd_texts[i].text, "count", json_u64(inspection->odd[i].count),
-                               "offset", json_u64(inspection->odd[i].offset)));
+                               odd_texts[i].text, "count", frag_json_u64(inspection->odd[i].count),
+                               "offset", frag_json_u64(inspection->odd[i].offset)));
         }
     }
     return odd;
@@ -323,7 +299,7 @@ static json_t *odd_json(const struct inspection *inspection) {
 static void print_json_begin(struct inspection *inspection) {
     inspection->printed_head = true;
     PRINT("{\"file\":");
-    put_json(inspection, json_text(inspection->path));
+    put_json(inspection, frag_json_text(inspection->path));
     PRINT(",\"fragments\":[");
 }
 
@@ -338,20 +314,21 @@ static void print_json_end(struct inspection *inspection) {
     json_t *error = json_null();
     if (inspection->error->fault != FRAG_MKV_FINE) {
         error = json_pack("{s:s, s:o, s:o}", "name", frag_mkv_fault_name(inspection->error->fault),
-                          "offset", json_u64(inspection->error->offset), "text",
-                          json_text(inspection->error->text));
+                          "offset", frag_json_u64(inspection->error->offset), "text",
+                          frag_json_text(inspection->error->text));
     }
     PRINT("\n],\"summary\":");
     put_json(inspection,
              json_pack("{s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:o, s:o, s:o, s:o, s:o}", "doc_type",
-                       json_text(inspection->ebml.doc_type), "bytes",
-                       json_u64(inspection->file_bytes), "title", json_text(inspection->info.title),
-                       "writing_app", json_text(inspection->info.writing_app), "timecode_scale_ns",
-                       json_u64(inspection->info.timecode_scale_ns), "begin_ns",
+                       frag_json_text(inspection->ebml.doc_type), "bytes",
+                       frag_json_u64(inspection->file_bytes), "title",
+                       frag_json_text(inspection->info.title), "writing_app",
+                       frag_json_text(inspection->info.writing_app), "timecode_scale_ns",
+                       frag_json_u64(inspection->info.timecode_scale_ns), "begin_ns",
                        (json_int_t)inspection->first_ns, "end_ns", (json_int_t)inspection->end_ns,
                        "tracks", tracks, "tags", tags_json(inspection), "tags_left_out",
-                       json_u64(inspection->tags_left_out), "odd", odd_json(inspection), "error",
-                       error));
+                       frag_json_u64(inspection->tags_left_out), "odd", odd_json(inspection),
+                       "error", error));
     PRINT("}\n");
 }
 

@@ -28,4 +28,11 @@ KN_MUST_CHECK int frag_report_plan(struct frag_store *store, struct kn_wall unti
 KN_MUST_CHECK int frag_report_check(const struct frag_store_config *config, bool json,
                                     bool progress, FILE *out, struct frag_check_report *ret_report);
 
+#define FRAG_REPORT_OPENING_BYTES 2048
+
+/* What opening the store in `data` found and did, in one sentence without its stop; empty where
+ * there is nothing to tell. Returns `text`. */
+const char *frag_report_opening(const struct frag_store_opening *opening, const char *data,
+                                char text[static FRAG_REPORT_OPENING_BYTES]);
+
 #endif

@@ -115,6 +115,7 @@ struct frag_stream_settings {
     uint64_t retention_bytes; /* 0: no limit */
     int64_t target_ns;        /* a fragment's duration aimed at: 1 to 20 s */
     uint16_t folder;          /* its storage directory, or FRAG_FOLDER_ANY */
+    bool records;             /* for records (records.h), not video; never changes */
     char media_type[129];     /* "video/h264,audio/aac": as told, for people and clients */
     char device_name[129];
 };
@@ -155,6 +156,8 @@ const char *frag_stream_name(const struct frag_stream *stream);
 struct frag_store *frag_stream_store(const struct frag_stream *stream);
 /* Its live end, valid as long as the stream. NULL in a store opened for reading. */
 struct frag_tail *frag_stream_tail(struct frag_stream *stream);
+/* What buffers of its samples count against. NULL in a store opened for reading. */
+struct kn_budget *frag_stream_budget(struct frag_stream *stream);
 /* Large: give it room on the heap. -ENOENT once deleted. */
 KN_MUST_CHECK int frag_stream_describe(struct frag_stream *stream,
                                        struct frag_stream_info *ret_info);
@@ -166,7 +169,8 @@ KN_MUST_CHECK int frag_stream_create(struct frag_store *store, const char *name,
                                      const struct frag_stream_settings *settings,
                                      const struct frag_stream_tag *tags, size_t tag_count,
                                      struct frag_stream **ret_stream);
-/* `version` NULL: whichever it has; else -ESTALE where it has another one. -ENOENT once deleted. */
+/* `version` NULL: whichever it has; else -ESTALE where it has another one. -ENOENT once deleted.
+ * -EINVAL also where `records` would change. */
 KN_MUST_CHECK int frag_stream_update(struct frag_stream *stream, const char *version,
                                      const struct frag_stream_settings *settings);
 /* Puts tags (replacing those with the same key), then removes keys. KN_E_LIMIT: more than

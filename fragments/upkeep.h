@@ -45,8 +45,8 @@ struct frag_hold {
     struct kn_wall created;
 };
 
-/* Durable when it returns 0: from then on nothing under it is deleted. -EINVAL: from after to.
- * KN_E_LIMIT. -EROFS. -ENOENT: the stream is deleted. */
+/* Durable when it returns 0: from then on nothing under it is deleted. -EINVAL: from after to, or a
+ * reason that is no line of UTF-8. KN_E_LIMIT. -EROFS. -ENOENT: the stream is deleted. */
 KN_MUST_CHECK int frag_hold_add(struct frag_stream *stream, struct frag_hold *hold);
 KN_MUST_CHECK int frag_hold_remove(struct frag_store *store,
                                    const uint8_t id[static FRAG_ID_BYTES]);

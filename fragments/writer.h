@@ -27,7 +27,9 @@ struct frag_ack {
     struct frag_number number; /* of two sessions at once, another one than at BUFFERING, perhaps */
     struct kn_wall producer, server;
     uint64_t timecode; /* of its cluster, raw */
-    int error;         /* FAILED */
+    /* Of a batch of records (records.h): its first one and how many. */
+    uint64_t first_record, records;
+    int error; /* FAILED */
 };
 
 struct frag_writer_config {
@@ -49,7 +51,7 @@ struct frag_writer_config {
 struct frag_writer;
 
 /* 0; -EROFS; KN_E_CLOSED (the stream is deleted or the store closing); KN_E_LIMIT (header over 16
- * MiB); -ENOMEM. `config` is copied. */
+ * MiB); -EINVAL (also: the stream is for records); -ENOMEM. `config` is copied. */
 KN_MUST_CHECK int frag_writer_open(struct frag_stream *stream,
                                    const struct frag_writer_config *config,
                                    struct frag_writer **ret_writer);

@@ -23,8 +23,9 @@ struct play_export_config {
     struct frag_archive *archive;
     struct frag_stream *stream;
     enum frag_clock clock;
-    struct kn_wall from, to; /* whole fragments: the one in which `from` lies, to the last that
-                              * begins at or before `to` */
+    struct kn_wall from, to; /* whole fragments: the one in which `from` lies (or up to 60 s more,
+                              * back to one with a key frame), to the last that begins at or before
+                              * `to` */
     enum play_format format;
     const char *path;        /* appears when it is complete */
     bool replace;            /* a file that is there already */
@@ -38,14 +39,20 @@ struct play_export_result {
     uint64_t left_out; /* fragments that are damaged or went meanwhile: a hole in the file */
     uint64_t left_out_samples; /* of tracks the format cannot carry, named in `note` */
     struct kn_wall from, to;   /* producer times it really covers */
-    struct kn_wall
-        ended_at;   /* where it ended early because the codec setup changed; 0: it did not */
+    /* Where it ended early, by the clock of the range: export from there on for the rest. The codec
+     * setup changes there, a hole is longer than the format can say (MP4: 6 hours, Matroska: 7
+     * days), or an MP4 has 2 million samples. 0: it did not. */
+    struct kn_wall ended_at;
     bool about_new; /* the failure is the new file's */
-    bool exists;    /* ... which was there already */
+    bool exists;    /* ... -EEXIST: it was there already, or is no regular file */
     char note[512]; /* in words: what a user should know; empty */
 };
 
-/* Blocks. 0, also with something left out; -ENOENT: no fragment in the range; -ECANCELED: stopped;
+/* Blocks. Samples stand where their producer time says, a hole stays a hole; a fragment that
+ * overlaps an earlier one follows it. An MP4 of up to 512 MiB has its index in front (it is written
+ * twice), a larger one behind.
+ *
+ * 0, also with something left out; -ENOENT: no fragment in the range; -ECANCELED: stopped;
  * KN_E_UNSUPPORTED: no track of it goes into this format (`note` says why); an errno. Nothing
  * stands at `path` unless it returns 0. */
 KN_MUST_CHECK int play_export_run(const struct play_export_config *config,

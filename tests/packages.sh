@@ -12,6 +12,9 @@ build_packages=(
     "libuv1-dev|event loops"
     "libjansson-dev|JSON"
     "libsqlite3-dev|the index of the store"
+    "libavformat-dev|containers of files to replay and to export"
+    "libavcodec-dev|their codecs' parameters and parsers"
+    "libavutil-dev|what these two stand on"
 )
 
 # For ./check alone.
@@ -26,9 +29,10 @@ test_packages=(
     "shellcheck|errors in shell scripts"
     "python3|house tests, flow tests"
     "ffmpeg|makes and plays test media"
-    "libavformat-dev|benches compare with it"
     "mkvtoolnix|a second opinion on Matroska files"
     "mediaconch|judges Matroska files by the standard"
+    "mpv|seeks in reels"
+    "zbar-tools|reads the picture's number that a player shows"
     "vlc-bin|plays rewritten files"
     "vlc-plugin-base|its demuxer and its codecs"
 )

@@ -116,6 +116,13 @@ static const char *const statements[FRAG_SQL_ALL] = {
         " cluster_bytes, trailer_bytes, producer_ns, server_ns, duration_ns, flags, sum)"
         " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
     [FRAG_SQL_DROP_FRAGMENTS] = "DELETE FROM fragment WHERE reel = ?1",
+    [FRAG_SQL_ADD_KEY] = "INSERT INTO record_key (reel, slot, key, sequence, sum)"
+                         " VALUES (?1, ?2, ?3, ?4, ?5)",
+    [FRAG_SQL_FIND_KEY] = "SELECT slot, key, sequence, sum FROM record_key WHERE reel = ?1"
+                          " AND slot = ?2 AND key = ?3 AND sequence > ?4 ORDER BY sequence",
+    [FRAG_SQL_KEYS_OF] = "SELECT slot, key, sequence, sum FROM record_key WHERE reel = ?1",
+    [FRAG_SQL_COUNT_KEYS] = "SELECT count(*) FROM record_key WHERE reel = ?1",
+    [FRAG_SQL_DROP_KEYS] = "DELETE FROM record_key WHERE reel = ?1",
 };
 
 /* What the system said, where SQLite asked it. */

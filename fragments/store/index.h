@@ -20,6 +20,8 @@
 #include "base/time.h"
 #include "fragments/store/reel_format.h"
 
+struct frag_record_key;
+
 /* A reel's fragments lie within this much of each clock; its writer opens another one before. */
 #define FRAG_REEL_SPAN_NS (20 * 60 * KN_NS_PER_S)
 /* Fragments of one reel, so that closing it takes bounded memory. */
@@ -116,9 +118,17 @@ KN_MUST_CHECK int frag_index_close_reel(struct frag_index *index, int64_t reel, 
 KN_MUST_CHECK int frag_index_add_closed_reel(struct frag_index *index,
                                              const struct frag_index_reel *reel, const void *table,
                                              size_t table_bytes, int64_t *ret_row);
+/* The keys of a batch of records, each once, of a fragment that was just added to this reel, or is
+ * in its table. */
+KN_MUST_CHECK int frag_index_add_keys(struct frag_index *index, int64_t reel, uint64_t sequence,
+                                      const struct frag_record_key *keys, size_t count);
+/* The reel `to` has copies of some batches of `from`: of those that `has`. */
+KN_MUST_CHECK int frag_index_copy_keys(struct frag_index *index, int64_t from, int64_t to,
+                                       bool (*has)(uint64_t sequence, const void *user),
+                                       const void *user);
 /* Open or closed; 0 also where it is marked. -ENOENT. */
 KN_MUST_CHECK int frag_index_mark_deleting(struct frag_index *index, int64_t reel);
-/* In any state. -ENOENT. */
+/* In any state, with all that is of it. -ENOENT. */
 KN_MUST_CHECK int frag_index_drop_reel(struct frag_index *index, int64_t reel);
 
 /* ---- reading ---- */
@@ -155,6 +165,18 @@ KN_MUST_CHECK int frag_index_range(struct frag_index *index,
                                    const uint8_t stream[static FRAG_ID_BYTES],
                                    enum frag_clock clock, struct kn_wall from, struct kn_wall to,
                                    uint64_t after, struct frag_index_found *found, size_t max);
+/* The same of those batches of records alone that have this key. */
+KN_MUST_CHECK int frag_index_range_of_key(struct frag_index *index,
+                                          const uint8_t stream[static FRAG_ID_BYTES],
+                                          enum frag_clock clock, struct kn_wall from,
+                                          struct kn_wall to, uint64_t after,
+                                          const struct frag_record_key *key,
+                                          struct frag_index_found *found, size_t max);
+/* Has this batch of this reel the key? 1, 0, or as above; and how many such rows a reel has. */
+KN_MUST_CHECK int frag_index_has_key(struct frag_index *index, int64_t reel,
+                                     const struct frag_record_key *key, uint64_t sequence);
+KN_MUST_CHECK int frag_index_count_keys(struct frag_index *index, int64_t reel,
+                                        uint64_t *ret_count);
 /* One reel, in any state; `path` is copied to `path_room`: FRAG_INDEX_PATH_BYTES are enough, else
  * KN_E_LIMIT. */
 KN_MUST_CHECK int frag_index_get_reel(struct frag_index *index, int64_t row, char *path_room,

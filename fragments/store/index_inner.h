@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/attributes.h"
+#include "fragments/records.h"
 #include "fragments/store/index.h"
 
 struct sqlite3;
@@ -52,6 +53,11 @@ enum frag_index_sql {
     FRAG_SQL_GET_FRAGMENTS,
     FRAG_SQL_ADD_FRAGMENT,
     FRAG_SQL_DROP_FRAGMENTS,
+    FRAG_SQL_ADD_KEY,
+    FRAG_SQL_FIND_KEY,
+    FRAG_SQL_KEYS_OF,
+    FRAG_SQL_COUNT_KEYS,
+    FRAG_SQL_DROP_KEYS,
     FRAG_SQL_ALL
 };
 
@@ -81,6 +87,9 @@ KN_MUST_CHECK int frag_index_run(struct frag_index *index, enum frag_index_sql s
 /* One snapshot for all that a call reads. Inside a write transaction that is the snapshot. */
 KN_MUST_CHECK int frag_index_begin_read(struct frag_index *index);
 void frag_index_end_read(struct frag_index *index);
+
+/* For a failure after the first change of a call; gives `rc`. */
+int frag_index_spoil(struct frag_index *index, int rc);
 
 /* ---- columns: read like bytes, from left to right, one check at the end ---- */
 
@@ -173,5 +182,25 @@ KN_MUST_CHECK int frag_index_cursor_next(struct frag_index_cursor *cursor,
                                          struct frag_reel_row *ret_row);
 KN_MUST_CHECK int frag_index_bind_fragment(struct sqlite3_stmt *statement, int64_t reel,
                                            const struct frag_reel_row *row);
+
+/* ---- batches of one reel that have a key (index_keys.c) ---- */
+
+/* Their sequences in rising order. Inside one read; a connection has one at a time. */
+struct frag_index_keyed {
+    struct frag_index *index;
+    struct sqlite3_stmt *statement;
+    int64_t reel;
+    struct frag_record_key key;
+    uint64_t next;
+};
+
+/* 1 and the first one above `after` in `next`; 0: none; KN_E_MALFORMED, or an error. End it also
+ * after a failure. */
+KN_MUST_CHECK int frag_index_keyed_begin(struct frag_index_keyed *keyed, struct frag_index *index,
+                                         int64_t reel, const struct frag_record_key *key,
+                                         uint64_t after);
+void frag_index_keyed_end(struct frag_index_keyed *keyed);
+/* The same for the following one. */
+KN_MUST_CHECK int frag_index_keyed_next(struct frag_index_keyed *keyed);
 
 #endif

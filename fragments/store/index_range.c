@@ -19,6 +19,7 @@ struct range {
     enum frag_clock clock;
     int64_t from_ns, to_ns;
     uint64_t after;
+    const struct frag_record_key *key; /* NULL: all batches */
     struct frag_index_found *found;
     size_t max;
     size_t count;
@@ -60,10 +61,57 @@ static bool merge_row(struct range *range, int64_t reel, const struct frag_reel_
     return true;
 }
 
-static int merge_reel(struct range *range, int64_t reel) {
-    struct frag_index_facts facts;
+/* Takes the row into the answer if it belongs there; false as merge_row. */
+static bool take_row(struct range *range, const struct frag_index_facts *facts,
+                     const struct frag_reel_row *row) {
+    int64_t time_ns = range->clock == FRAG_CLOCK_PRODUCER ? row->producer.ns : row->server.ns;
+    bool inside = time_ns >= range->from_ns && time_ns <= range->to_ns;
+    return !inside || !frag_index_sees(range->index, facts, row) ||
+           merge_row(range, facts->row, row);
+}
+
+static int merge_all(struct range *range, const struct frag_index_facts *facts) {
     struct frag_index_cursor cursor;
     struct frag_reel_row row;
+    int rc = frag_index_cursor_begin(&cursor, range->index, facts, range->after);
+    rc = rc == 0 ? 1 : rc;
+    while (rc == 1 && (rc = frag_index_cursor_next(&cursor, &row)) == 1) {
+        rc = take_row(range, facts, &row) ? 1 : 0;
+    }
+    frag_index_cursor_end(&cursor);
+    return rc;
+}
+
+/* 1, or KN_E_MALFORMED: a key stands for a fragment that the reel does not have. */
+static int find_row(struct frag_index_cursor *cursor, uint64_t sequence,
+                    struct frag_reel_row *ret_row) {
+    int rc = 1;
+    do {
+        rc = frag_index_cursor_next(cursor, ret_row);
+    } while (rc == 1 && ret_row->number.sequence < sequence);
+    return rc == 0 || (rc == 1 && ret_row->number.sequence != sequence) ? KN_E_MALFORMED : rc;
+}
+
+/* Only of a reel that has the key the rows are read. */
+static int merge_keyed(struct range *range, const struct frag_index_facts *facts) {
+    struct frag_index_cursor cursor = {0};
+    struct frag_index_keyed keyed;
+    struct frag_reel_row row;
+    int rc = frag_index_keyed_begin(&keyed, range->index, facts->row, range->key, range->after);
+    if (rc == 1) {
+        rc = frag_index_cursor_begin(&cursor, range->index, facts, keyed.next - 1);
+        rc = rc == 0 ? 1 : rc;
+    }
+    while (rc == 1 && (rc = find_row(&cursor, keyed.next, &row)) == 1) {
+        rc = take_row(range, facts, &row) ? frag_index_keyed_next(&keyed) : 0;
+    }
+    frag_index_cursor_end(&cursor);
+    frag_index_keyed_end(&keyed);
+    return rc;
+}
+
+static int merge_reel(struct range *range, int64_t reel) {
+    struct frag_index_facts facts;
     int rc = frag_index_get_facts(range->index, reel, &facts);
     if (rc != 0) {
         return rc == -ENOENT ? KN_E_MALFORMED : rc;
@@ -74,18 +122,7 @@ static int merge_reel(struct range *range, int64_t reel) {
     if (!frag_index_sees_any(range->index, &facts)) {
         return 0;
     }
-    rc = frag_index_cursor_begin(&cursor, range->index, &facts, range->after);
-    rc = rc == 0 ? 1 : rc;
-    while (rc == 1 && (rc = frag_index_cursor_next(&cursor, &row)) == 1) {
-        int64_t time_ns = range->clock == FRAG_CLOCK_PRODUCER ? row.producer.ns : row.server.ns;
-        bool inside = time_ns >= range->from_ns && time_ns <= range->to_ns;
-        if (inside && frag_index_sees(range->index, &facts, &row) &&
-            !merge_row(range, reel, &row)) {
-            rc = 0;
-        }
-    }
-    frag_index_cursor_end(&cursor);
-    return rc;
+    return range->key == NULL ? merge_all(range, &facts) : merge_keyed(range, &facts);
 }
 
 static int bind_range(const struct range *range, sqlite3_stmt *statement) {
@@ -158,9 +195,10 @@ static int search(struct range *range) {
     return merge_reels(range, producer ? FRAG_SQL_RANGE_MANY_PRODUCER : FRAG_SQL_RANGE_MANY_SERVER);
 }
 
-int frag_index_range(struct frag_index *index, const uint8_t stream[static FRAG_ID_BYTES],
-                     enum frag_clock clock, struct kn_wall from, struct kn_wall to, uint64_t after,
-                     struct frag_index_found *found, size_t max) {
+int frag_index_range_of_key(struct frag_index *index, const uint8_t stream[static FRAG_ID_BYTES],
+                            enum frag_clock clock, struct kn_wall from, struct kn_wall to,
+                            uint64_t after, const struct frag_record_key *key,
+                            struct frag_index_found *found, size_t max) {
     KN_ASSERT(max >= 1 && max <= FRAG_INDEX_RANGE_MAX);
     struct range range = {
         .index = index,
@@ -168,6 +206,7 @@ int frag_index_range(struct frag_index *index, const uint8_t stream[static FRAG_
         .from_ns = from.ns,
         .to_ns = to.ns,
         .after = after,
+        .key = key,
         .found = found,
         .max = max,
     };
@@ -182,4 +221,10 @@ int frag_index_range(struct frag_index *index, const uint8_t stream[static FRAG_
     rc = rc == 0 ? search(&range) : rc == -ENOENT ? 0 : rc;
     frag_index_end_read(index);
     return rc < 0 ? rc : (int)range.count;
+}
+
+int frag_index_range(struct frag_index *index, const uint8_t stream[static FRAG_ID_BYTES],
+                     enum frag_clock clock, struct kn_wall from, struct kn_wall to, uint64_t after,
+                     struct frag_index_found *found, size_t max) {
+    return frag_index_range_of_key(index, stream, clock, from, to, after, NULL, found, max);
 }

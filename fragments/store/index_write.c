@@ -9,8 +9,7 @@
 #include "base/error.h"
 #include "fragments/store/index_inner.h"
 
-/* For a failure after the first change. */
-static int spoil(struct frag_index *index, int rc) {
+int frag_index_spoil(struct frag_index *index, int rc) {
     if (rc < 0 && index->spoiled == 0) {
         index->spoiled = rc;
     }
@@ -97,17 +96,17 @@ static int add_facts(struct frag_index *index, struct frag_index_facts *facts, i
         rc = add_stream(index, facts->identity.stream_id, &facts->stream);
     }
     if (rc != 0) {
-        return spoil(index, rc);
+        return frag_index_spoil(index, rc);
     }
     rc = store_facts(index, FRAG_SQL_ADD_REEL, facts);
     if (rc == -EEXIST) {
         int undone = run_with(index, FRAG_SQL_DROP_STREAM, facts->stream, NULL);
-        return undone == 0 ? rc : spoil(index, undone);
+        return undone == 0 ? rc : frag_index_spoil(index, undone);
     }
     if (rc == 0) {
         *ret_row = sqlite3_last_insert_rowid(index->db);
     }
-    return spoil(index, rc);
+    return frag_index_spoil(index, rc);
 }
 
 int frag_index_add_reel(struct frag_index *index, const struct frag_index_reel *reel,
@@ -179,15 +178,15 @@ int frag_index_add_closed_reel(struct frag_index *index, const struct frag_index
     facts.bytes = reel->bytes;
     rc = add_packed(index, table, table_bytes, &facts);
     if (rc != 0) {
-        return spoil(index, rc);
+        return frag_index_spoil(index, rc);
     }
     int64_t row = 0;
     rc = add_facts(index, &facts, &row);
     if (rc == -EEXIST) {
         int undone = run_with(index, FRAG_SQL_DROP_PACKED, facts.packed, NULL);
-        return undone == 0 ? rc : spoil(index, undone);
+        return undone == 0 ? rc : frag_index_spoil(index, undone);
     }
-    rc = rc == 0 ? spoil(index, widen_stream(index, &facts)) : rc;
+    rc = rc == 0 ? frag_index_spoil(index, widen_stream(index, &facts)) : rc;
     if (rc == 0) {
         *ret_row = row;
     }
@@ -233,7 +232,7 @@ int frag_index_add_fragment(struct frag_index *index, int64_t reel,
                            &facts)
              : rc;
     rc = rc == 0 ? widen_stream(index, &facts) : rc;
-    return spoil(index, rc);
+    return frag_index_spoil(index, rc);
 }
 
 /* All rows of the reel, for packing. `ret_rows` is the caller's to free. */
@@ -295,7 +294,7 @@ int frag_index_close_reel(struct frag_index *index, int64_t reel, uint64_t bytes
     rc = add_packed(index, table.data, table.size, &facts);
     rc = rc == 0 ? store_facts(index, FRAG_SQL_UPDATE_REEL_END, &facts) : rc;
     rc = rc == 0 ? run_with(index, FRAG_SQL_DROP_FRAGMENTS, reel, NULL) : rc;
-    return spoil(index, rc);
+    return frag_index_spoil(index, rc);
 }
 
 /* ---- deleting ---- */
@@ -308,7 +307,7 @@ int frag_index_mark_deleting(struct frag_index *index, int64_t reel) {
         return rc;
     }
     facts.state = FRAG_REEL_DELETING;
-    return spoil(index, store_facts(index, FRAG_SQL_UPDATE_REEL_END, &facts));
+    return frag_index_spoil(index, store_facts(index, FRAG_SQL_UPDATE_REEL_END, &facts));
 }
 
 int frag_index_drop_reel(struct frag_index *index, int64_t reel) {
@@ -320,7 +319,10 @@ int frag_index_drop_reel(struct frag_index *index, int64_t reel) {
     }
     rc = run_with(index, facts.packed != 0 ? FRAG_SQL_DROP_PACKED : FRAG_SQL_DROP_FRAGMENTS,
                   facts.packed != 0 ? facts.packed : reel, NULL);
+    rc = rc == 0 && (facts.identity.flags & FRAG_REEL_RECORDS) != 0
+             ? run_with(index, FRAG_SQL_DROP_KEYS, reel, NULL)
+             : rc;
     rc = rc == 0 ? run_with(index, FRAG_SQL_DROP_REEL, reel, NULL) : rc;
     rc = rc == 0 ? run_with(index, FRAG_SQL_DROP_STREAM, facts.stream, NULL) : rc;
-    return spoil(index, rc);
+    return frag_index_spoil(index, rc);
 }

@@ -95,3 +95,14 @@ CREATE TABLE fragment (
     sum INTEGER NOT NULL CHECK (sum BETWEEN 0 AND 4294967295), -- crc32c of this row
     PRIMARY KEY (reel, sequence)
 ) STRICT, WITHOUT ROWID;
+
+-- A key of a batch of records: the fragment with this sequence, in this reel, has records with it.
+-- There while its reel has a row, open or closed.
+CREATE TABLE record_key (
+    reel INTEGER NOT NULL,
+    slot INTEGER NOT NULL CHECK (slot BETWEEN 0 AND 3),
+    key INTEGER NOT NULL, -- its 64 bits, taken for a signed number
+    sequence INTEGER NOT NULL CHECK (sequence BETWEEN 1 AND 1748095099948350601),
+    sum INTEGER NOT NULL CHECK (sum BETWEEN 0 AND 4294967295), -- crc32c of this row
+    PRIMARY KEY (reel, slot, key, sequence)
+) STRICT, WITHOUT ROWID;

@@ -2,7 +2,8 @@
  * decoders are fed by damaged disks and take only what the encoders here write.
  *
  * Encoders append and report in kn_writer_status (KN_E_MALFORMED for what no decoder would take);
- * decoders answer 0, KN_E_TRUNCATED, KN_E_MALFORMED, or KN_E_UNSUPPORTED for a newer version. */
+ * decoders answer 0, KN_E_TRUNCATED, KN_E_MALFORMED, or KN_E_UNSUPPORTED for a newer version; a
+ * stream's also -ENOMEM. */
 #ifndef FRAGMENTS_STORE_VALUES_H
 #define FRAGMENTS_STORE_VALUES_H
 

@@ -221,3 +221,36 @@ def seek_problems(path, clip, new):
     ours = [[ns // 1000000, True] for ns in keys]
     theirs = [[ms(packet), "K" in packet["flags"]] for packet in packets]
     return problems + differ("key frames sought", ours, theirs)
+
+
+# ---- VLC ----
+
+NOBODY = 65534
+
+
+def vlc(folder, path, *options):
+    """VLC does not run as root; as root it runs as nobody."""
+    user = (NOBODY, NOBODY) if os.getuid() == 0 else (os.getuid(), os.getgid())
+    prefix = ["setpriv", f"--reuid={user[0]}", f"--regid={user[1]}", "--clear-groups"]
+    told = run(*(prefix if os.getuid() == 0 else []), "vlc", "-vv", "--no-color", "--no-dbus",
+               "--intf", "dummy", "--play-and-exit", "--no-media-library", "--aout", "adummy",
+               "--vout", "vdummy", *options, path, "vlc://quit", timeout=40, cwd=folder,
+               stdout=subprocess.DEVNULL,
+               env={**os.environ, "HOME": folder, "XDG_RUNTIME_DIR": folder})  # fmt: skip
+    return told.returncode, told.stderr.decode("utf-8", "replace").splitlines()
+
+
+def vlc_frames(folder, path, *options):
+    """{kind: [(number, time since the one before, length, md5)]} as VLC's demuxer passes on."""
+    output = os.path.join(folder, "stats")
+    code, _ = vlc(folder, path, "--sout", f"#stats{{output={output}}}", "--sout-all", *options)
+    if code != 0 or not os.path.exists(output):
+        return {}
+    found = {}
+    with open(output, encoding="utf-8", errors="replace") as file:
+        for line in file:
+            fields = line.rstrip("\n").split("\t")
+            if len(fields) == 7 and fields[3].isdigit():
+                found.setdefault(fields[2].lower(), []).append(tuple(fields[3:]))
+    os.unlink(output)
+    return found

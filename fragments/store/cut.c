@@ -1,0 +1,118 @@
+#include "fragments/store/cut.h"
+
+#include "fragments/fragment.h"
+
+void frag_cut_init(struct frag_cut *cut, const struct kn_tracks *tracks) {
+    *cut = (struct frag_cut){0};
+    for (size_t i = tracks->count; i-- > 0;) {
+        if (tracks->items[i].media == KN_MEDIA_VIDEO) {
+            cut->lead = (int)i;
+            cut->video = true;
+        }
+    }
+}
+
+static int64_t distance(struct kn_wall from, struct kn_wall to) {
+    int64_t result = 0;
+    if (__builtin_sub_overflow(to.ns, from.ns, &result)) {
+        return to.ns > from.ns ? INT64_MAX : INT64_MIN;
+    }
+    return result;
+}
+
+static bool can_begin(const struct frag_cut *cut, const struct kn_sample *sample) {
+    return sample->track == cut->lead && (!cut->video || (sample->flags & KN_SAMPLE_KEY) != 0);
+}
+
+/* Key frames come a little early or late: the next one would be a whole distance further. */
+static int64_t slack(const struct frag_cut *cut, int64_t target_ns) {
+    int64_t most = target_ns / 8;
+    return cut->key_distance_ns / 2 < most ? cut->key_distance_ns / 2 : most;
+}
+
+static bool jumps(const struct frag_cut *cut, struct kn_wall time, const struct kn_sample *sample) {
+    bool seen = cut->tracks[sample->track].seen;
+    struct kn_wall from = seen ? cut->tracks[sample->track].last : cut->start;
+    int64_t step = distance(from, time);
+    return step > FRAG_CUT_JUMP_NS || step < -FRAG_CUT_JUMP_NS;
+}
+
+enum frag_cut_step frag_cut_next(const struct frag_cut *cut, struct kn_wall time,
+                                 const struct kn_sample *sample, int64_t target_ns) {
+    bool begins = can_begin(cut, sample);
+    if (!cut->running) {
+        return begins ? FRAG_CUT_BEGIN : FRAG_CUT_DROP;
+    }
+    if (jumps(cut, time, sample)) {
+        return FRAG_CUT_BROKEN;
+    }
+    int64_t elapsed = distance(cut->start, time);
+    if (begins && elapsed >= target_ns - slack(cut, target_ns)) {
+        return FRAG_CUT_BEGIN;
+    }
+    bool full = elapsed >= FRAG_CUT_LONGEST_NS || cut->samples >= FRAG_MAX_SAMPLES ||
+                sample->size > FRAG_MAX_BYTES - cut->bytes;
+    /* Only the lead cuts by time: sound that runs ahead of its pictures belongs to them. */
+    if (full && (sample->track == cut->lead || elapsed < FRAG_CUT_LONGEST_NS ||
+                 elapsed >= FRAG_CUT_LONGEST_NS + FRAG_CUT_JUMP_NS)) {
+        return begins ? FRAG_CUT_BEGIN : FRAG_CUT_FORCED;
+    }
+    return FRAG_CUT_ADD;
+}
+
+static int64_t duration_of(const struct frag_cut *cut, struct kn_wall time,
+                           const struct kn_sample *sample) {
+    if (sample->duration_ns > 0) {
+        return sample->duration_ns;
+    }
+    int64_t step =
+        cut->tracks[sample->track].seen ? distance(cut->tracks[sample->track].last, time) : 0;
+    /* With B-frames times go back and forth; the smallest step forward is about one picture. */
+    int64_t known = cut->tracks[sample->track].duration_ns;
+    return step > 0 && (known == 0 || step < known) ? step : known;
+}
+
+void frag_cut_take(struct frag_cut *cut, struct kn_wall time, const struct kn_sample *sample,
+                   bool begins) {
+    int64_t duration_ns = duration_of(cut, time, sample);
+    if (begins) {
+        cut->running = true;
+        cut->start = time;
+        cut->end = time;
+        cut->bytes = 0;
+        cut->samples = 0;
+    }
+    if (can_begin(cut, sample)) {
+        cut->key_distance_ns = cut->has_key ? distance(cut->key, time) : 0;
+        cut->key_distance_ns = cut->key_distance_ns < 0 ? 0 : cut->key_distance_ns;
+        cut->has_key = true;
+        cut->key = time;
+    }
+    cut->bytes += sample->size;
+    cut->samples++;
+    cut->tracks[sample->track].seen = true;
+    cut->tracks[sample->track].last = time;
+    cut->tracks[sample->track].duration_ns = duration_ns;
+    int64_t end = 0;
+    if (sample->track == cut->lead && !__builtin_add_overflow(time.ns, duration_ns, &end) &&
+        end > cut->end.ns) {
+        cut->end.ns = end;
+    }
+}
+
+void frag_cut_end(struct frag_cut *cut) {
+    cut->running = false;
+    cut->bytes = 0;
+    cut->samples = 0;
+}
+
+int64_t frag_cut_duration(const struct frag_cut *cut, const struct kn_wall *next) {
+    int64_t duration_ns = distance(cut->start, cut->end);
+    if (next != NULL) {
+        int64_t until_next = distance(cut->start, *next);
+        if (until_next > 0 && until_next <= duration_ns + FRAG_CUT_JUMP_NS) {
+            duration_ns = until_next;
+        }
+    }
+    return duration_ns > 0 ? duration_ns : 0;
+}

@@ -1,0 +1,90 @@
+/* Storage directories: paths, free space. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "fragments/store/engine.h"
+
+#define LEAST_FREE ((uint64_t)5 << 30)
+
+uint64_t frag_folder_min_free(const struct frag_folder *folder) {
+    if (folder->store->min_free_bytes != FRAG_STORE_MIN_FREE_DEFAULT) {
+        return folder->store->min_free_bytes;
+    }
+    uint64_t share = atomic_load(&folder->total_bytes) / 20;
+    return share > LEAST_FREE ? share : LEAST_FREE;
+}
+
+void frag_folder_look(struct frag_folder *folder) {
+    struct frag_io *io = folder->store->io;
+    uint64_t free_bytes = 0;
+    uint64_t total_bytes = 0;
+    int rc = io->space(io, folder->path, &free_bytes, &total_bytes);
+    if (rc < 0) {
+        kn_log_warn("free space not known", kn_str("folder", folder->path), kn_err("error", rc));
+        return;
+    }
+    atomic_store(&folder->free_bytes, free_bytes);
+    atomic_store(&folder->total_bytes, total_bytes);
+    uint64_t least = frag_folder_min_free(folder);
+    bool full = atomic_load(&folder->full);
+    /* It stops at a quarter and goes on at half, so that it does not go to and fro. */
+    bool full_now = free_bytes < (full ? least / 2 : least / 4);
+    if (full_now != full) {
+        atomic_store(&folder->full, full_now);
+        if (full_now) {
+            kn_log_error("disk full: nothing more is written to it", kn_str("folder", folder->path),
+                         kn_uint("free_bytes", free_bytes), kn_uint("needed_bytes", least / 2));
+        } else {
+            kn_log_info("disk has room again", kn_str("folder", folder->path),
+                        kn_uint("free_bytes", free_bytes));
+        }
+    }
+    if (free_bytes < least) {
+        frag_janitor_wake(folder->store);
+    }
+}
+
+static int ignore_entry(const struct frag_io_entry *entry, void *user) {
+    (void)entry;
+    (void)user;
+    return 0;
+}
+
+int frag_folder_make(struct frag_io *io, const char *path) {
+    int rc = io->list(io, path, ignore_entry, NULL);
+    if (rc != -ENOENT) {
+        return rc;
+    }
+    rc = io->make_folder(io, path);
+    char *parent = strdup(path);
+    if (rc < 0 || parent == NULL) {
+        free(parent);
+        return rc < 0 ? rc : -ENOMEM;
+    }
+    char *slash = strrchr(parent, '/');
+    if (slash != NULL) {
+        *slash = '\0';
+    }
+    rc = io->sync_folder(io, slash == NULL ? "." : slash == parent ? "/" : parent);
+    free(parent);
+    return rc;
+}
+
+struct frag_folder *frag_store_folder(struct frag_store *store, uint16_t number) {
+    for (size_t i = 0; i < store->folder_count; i++) {
+        if (store->folders[i].number == number) {
+            return &store->folders[i];
+        }
+    }
+    return NULL;
+}
+
+int frag_folder_join(const struct frag_folder *folder, const char *path, char *room,
+                     size_t room_bytes) {
+    int length = snprintf(room, room_bytes, "%s/%s", folder->path, path);
+    return length > 0 && (size_t)length < room_bytes ? 0 : KN_E_LIMIT;
+}
