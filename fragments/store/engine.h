@@ -33,9 +33,9 @@ struct frag_folder {
     uint16_t number; /* as the index has it */
     uint8_t id[FRAG_ID_BYTES];
     char *path;
-    bool online;         /* its identity file was there at opening; never changes */
+    bool online;                         /* its identity file was there at opening; never changes */
     atomic_int_least64_t avoid_until_ns; /* monotonic; a reel could not be written: others first */
-    atomic_bool full;    /* under a quarter of the least free space: takes nothing */
+    atomic_bool full; /* under a quarter of the least free space: takes nothing */
     atomic_uint_least64_t free_bytes, total_bytes; /* as of the last look */
     struct frag_disk *disk;                        /* NULL: offline, or opened for reading */
 };
@@ -78,8 +78,8 @@ struct frag_stream {
     size_t ring_bytes[FRAG_RING_FRAGMENTS];
     size_t ring_first, ring_count, ring_total;
 
-    /* Gaps that writers saw; the clerk takes each once all that was published before it is finished.
-     * What does not fit is joined to the last one. */
+    /* Gaps that writers saw; the clerk takes each once all that was published before it is
+     * finished. What does not fit is joined to the last one. */
     struct frag_gap_note {
         struct frag_gap_entry gap;
         uint64_t after; /* the last sequence published before it */
@@ -142,7 +142,7 @@ struct frag_clerk {
     struct kn_queue *queue; /* of struct frag_job */
     pthread_t thread;
     bool started;
-    int error;                /* what is in the way of index or journal; 0: nothing */
+    int error;           /* what is in the way of index or journal; 0: nothing */
     atomic_bool failing; /* the same for others */
     struct frag_batch *waiting, *last_waiting; /* could not be written yet; in order */
 };

@@ -73,6 +73,7 @@ static int take_entry(const struct frag_io_entry *entry, void *user) {
 }
 
 /* Names are collected first: the table's listing need not be able to nest. */
+// NOLINTNEXTLINE(misc-no-recursion): LEVELS deep
 static int walk_folder(struct walk *walk, const char *below, unsigned level) {
     char path[PATH_BYTES];
     int length = snprintf(path, sizeof(path), "%s/%s", walk->folder, below);
