@@ -374,6 +374,14 @@ static struct frag_batch *create_batch(const struct frag_tick *tick, size_t writ
 
 static void fail_all(struct frag_write **writes, size_t count, int error) {
     for (size_t i = 0; i < count; i++) {
+        const struct frag_fragment_start *start = &writes[i]->fragment->start;
+        const struct frag_gap_entry gap = {
+            .gap = {.from = start->server, .to = start->server, .cause = FRAG_GAP_SLOW_DISK},
+            .open = true,
+            .ordinal = start->ordinal,
+            .ordinals = 1,
+        };
+        frag_gaps_note(writes[i]->session->stream, &gap);
         (void)atomic_fetch_sub(&writes[i]->session->pending, 1);
         frag_write_finish(writes[i], error);
     }

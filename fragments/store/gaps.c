@@ -55,8 +55,7 @@ void frag_gaps_take_notes_of(struct frag_stream *stream) {
         int rc = gap.open ? frag_gaps_open(stream, &gap) : frag_gaps_add(stream, &gap);
         if (rc < 0) {
             kn_log_error("gap not written down", kn_str("stream", stream->name),
-                         kn_str("cause", frag_gap_cause_text(gap.gap.cause)),
-                         kn_err("error", rc));
+                         kn_str("cause", frag_gap_cause_text(gap.gap.cause)), kn_err("error", rc));
         }
     }
 }
@@ -190,9 +189,25 @@ int frag_gaps_add(struct frag_stream *stream, const struct frag_gap_entry *gap) 
     return rc;
 }
 
+/* The open gap has the same cause; the ordinals of the new one are its too. */
+static int go_on(struct frag_stream *stream, const struct frag_gap_entry *gap) {
+    struct frag_gap_entry longer = stream->gap;
+    if (gap->ordinals == 0) {
+        return 0;
+    }
+    if (longer.ordinals == 0) {
+        longer.ordinal = gap->ordinal;
+        longer.ordinals = gap->ordinals;
+    } else if (gap->ordinal >= longer.ordinal + longer.ordinals &&
+               gap->ordinal - longer.ordinal < UINT32_MAX - gap->ordinals) {
+        longer.ordinals = (uint32_t)(gap->ordinal - longer.ordinal) + gap->ordinals;
+    }
+    return frag_gaps_renew(stream, &longer);
+}
+
 int frag_gaps_open(struct frag_stream *stream, const struct frag_gap_entry *gap) {
     if (stream->gap_open && stream->gap.gap.cause == gap->gap.cause) {
-        return 0; /* it goes on */
+        return go_on(stream, gap);
     }
     int rc = frag_gaps_close(stream, gap->gap.from);
     rc = rc < 0 ? rc : make_room(stream);

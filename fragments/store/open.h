@@ -15,8 +15,7 @@ struct frag_open_hooks {
 
 /* frag_store_open; `hooks` may be NULL, else it lives for the call. */
 KN_MUST_CHECK int frag_open_with(const struct frag_store_config *config,
-                                 const struct frag_open_hooks *hooks,
-                                 struct frag_store **ret_store,
+                                 const struct frag_open_hooks *hooks, struct frag_store **ret_store,
                                  struct frag_store_opening *ret_opening);
 
 /* open_folders.c: reads or writes the identity of the main directory, finds the others, and opens

@@ -209,6 +209,16 @@ static bool is_written(struct frag_stream *stream) {
     return any;
 }
 
+/* A directory that is away may hold reels of it that an index made meanwhile does not know. */
+static bool any_away(const struct frag_store *store) {
+    for (size_t i = 0; i < store->folder_count; i++) {
+        if (!store->folders[i].online) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* The last fragment on its way may have arrived after the rows were looked at: two passes must find
  * it empty. */
 static int erase_if_empty(struct pass *pass, struct frag_stream *stream) {
@@ -224,6 +234,9 @@ static int erase_if_empty(struct pass *pass, struct frag_stream *stream) {
 
 static int erase_streams(struct pass *pass) {
     int rc = 0;
+    if (any_away(pass->store)) {
+        return 0;
+    }
     for (size_t i = 0; i < pass->gathering.plan.stream_count && rc == 0; i++) {
         if (pass->gathering.plan.streams[i].deleting) {
             rc = erase_if_empty(pass, pass->gathering.which[i]);

@@ -330,7 +330,7 @@ struct creation {
 /* Ordinals of a stream that keeps nothing follow the epochs: none is used twice, and nothing needs
  * to be written down. */
 void frag_stream_lift_ordinals(struct frag_stream *stream) {
-    uint64_t least = stream->store->epoch << 20;
+    uint64_t least = stream->store->epoch << 32;
     if (stream->settings.retention_ns == 0 && stream->next_ordinal < least) {
         stream->next_ordinal = least;
     }

@@ -81,22 +81,28 @@ static void end(struct recording *recording) {
 struct wanted {
     enum frag_gap_cause cause;
     unsigned count, open;
+    uint32_t ordinals;
 };
 
 static int count_gap(const struct frag_gap_entry *gap, void *user) {
     struct wanted *wanted = user;
     wanted->count += gap->gap.cause == wanted->cause ? 1 : 0;
     wanted->open += gap->open ? 1 : 0;
+    wanted->ordinals += gap->gap.cause == wanted->cause ? gap->ordinals : 0;
     return 0;
 }
 
-static unsigned count_gaps(struct world *world, const char *name, enum frag_gap_cause cause) {
+static struct wanted find_gaps(struct world *world, const char *name, enum frag_gap_cause cause) {
     struct wanted wanted = {.cause = cause};
     assert_int_equal(frag_gap_each(frag_stream_find(world->store, name),
                                    (struct kn_wall){INT64_MIN}, (struct kn_wall){INT64_MAX},
                                    count_gap, &wanted),
                      0);
-    return wanted.count;
+    return wanted;
+}
+
+static unsigned count_gaps(struct world *world, const char *name, enum frag_gap_cause cause) {
+    return find_gaps(world, name, cause).count;
 }
 
 /* The reel is sealed, its fragments fail, the next ones go into another reel; nothing that failed
@@ -125,6 +131,7 @@ static void a_failed_sync_is_final(void **state) {
     assert_int_equal(recording.acks.durable, 4);
     assert_int_equal(frag_store_stats(world->store).sync_errors, 1);
     assert_int_equal(count_gaps(world, "door", FRAG_GAP_SYNC_ERROR), 1);
+    assert_int_equal(find_gaps(world, "door", FRAG_GAP_SYNC_ERROR).ordinals, 2);
     assert_int_equal(world_check(world, "door"), 4);
     end(&recording);
     assert_int_equal(frag_store_flush(world->store), 0);
