@@ -437,6 +437,15 @@ static void test_sound_snaps(void **state) {
 
 /* ---- limits ---- */
 
+/* libavformat's muxer moves its table every 1,024 samples. A sanitizer's allocator never grows it
+ * in place: minutes, for nothing of ours. */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+
+#ifndef SANITIZED
 /* Fragments of 60,000 pictures of 8 bytes, until the file ends by itself. */
 static void test_most_samples(void **state) {
     enum { PICTURES = 60000, FRAGMENTS = 40 };
@@ -479,6 +488,7 @@ static void test_most_samples(void **state) {
     kn_tracks_unref(tracks);
     free(samples);
 }
+#endif
 
 int main(void) {
     const struct CMUnitTest tests[] = {
@@ -487,7 +497,10 @@ int main(void) {
         cmocka_unit_test(test_sound_lengths),   cmocka_unit_test(test_vp9_formats),
         cmocka_unit_test(test_index),           cmocka_unit_test(test_hole_and_odd_times),
         cmocka_unit_test(test_hole_too_long),   cmocka_unit_test(test_dts_rise),
-        cmocka_unit_test(test_sound_snaps),     cmocka_unit_test(test_most_samples),
+        cmocka_unit_test(test_sound_snaps),
+#ifndef SANITIZED
+        cmocka_unit_test(test_most_samples),
+#endif
     };
     return cmocka_run_group_tests(tests, make_export_folder, remove_export_folder);
 }
