@@ -199,9 +199,6 @@ int frag_report_check(const struct frag_store_config *config, bool json, bool pr
     }
     json_t *told = rc == 0 && json ? checked_json(&checked) : NULL;
     rc = rc == 0 && json && told == NULL ? -ENOMEM : rc;
-    rc = frag_report_end(&checking.report, told, rc);
-    if (rc == 0) {
-        *ret_report = checked;
-    }
-    return rc;
+    *ret_report = checked;
+    return frag_report_end(&checking.report, told, rc);
 }

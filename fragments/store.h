@@ -47,7 +47,10 @@ struct frag_store_config {
     bool threads;
     const struct kn_clock *clock; /* NULL: the machine's */
     uint64_t seed;                /* not 0: ids follow from it, instead of chance */
-    size_t memory_bytes;          /* samples and fragments in memory; 0: 512 MiB */
+    /* Samples and fragments in memory, for recording; 0: 512 MiB. A stream may use half of it; all
+     * that live streams (retention 0) keep, an eighth. What archives have loaded counts by itself,
+     * up to half as much besides. */
+    size_t memory_bytes;
     /* Of each file system; the default is the larger of 5 GiB and 5 %. */
     uint64_t min_free_bytes;
     struct frag_io *io;   /* NULL: the machine's; tests have others */
@@ -80,6 +83,9 @@ KN_MUST_CHECK int frag_store_open(const struct frag_store_config *config,
 void frag_store_close(struct frag_store *store);
 /* As after kill -9: nothing more is written; for tests. */
 void frag_store_abandon(struct frag_store *store);
+/* Is this, absolute and without links, the main or a storage directory of the store, one that is
+ * not there among them, or below one? */
+bool frag_store_holds(struct frag_store *store, const char *absolute_path);
 /* Blocks. What was submitted before is durable or failed when it returns. 0, or the first error
  * of the index or journal that is still in the way. */
 KN_MUST_CHECK int frag_store_flush(struct frag_store *store);
@@ -96,7 +102,7 @@ struct frag_store_stats {
     uint64_t streams, reels, fragments, bytes; /* on disk */
     uint64_t appended, failed, syncs, sync_errors, commits;
     uint64_t deleted_reels, deleted_bytes;
-    size_t memory_used, memory_max;
+    size_t memory_used, memory_max; /* of recording; without what archives have loaded */
 };
 
 struct frag_store_stats frag_store_stats(struct frag_store *store);
@@ -111,7 +117,10 @@ struct frag_store_stats frag_store_stats(struct frag_store *store);
 #define FRAG_FOLDER_ANY UINT16_MAX
 
 struct frag_stream_settings {
-    int64_t retention_ns;     /* by age; 0: nothing on disk, the tail alone */
+    /* By age; 0: nothing on disk, the tail alone. It keeps the newest 32 fragments, at most 32 MiB,
+     * and less where live streams share what they all may use (frag_store_config.memory_bytes):
+     * first the oldest of those go that have more than others. Deleted or recorded, none stays. */
+    int64_t retention_ns;
     uint64_t retention_bytes; /* 0: no limit */
     int64_t target_ns;        /* a fragment's duration aimed at: 1 to 20 s */
     uint16_t folder;          /* its storage directory, or FRAG_FOLDER_ANY */

@@ -96,7 +96,7 @@ void frag_retention_confirm_clock(struct frag_store *store);
 
 enum frag_check_severity {
     FRAG_CHECK_NOTE,   /* worth knowing, nothing is wrong */
-    FRAG_CHECK_REPAIR, /* the next start, or kinora rebuild, puts it right */
+    FRAG_CHECK_REPAIR, /* the next start, kinora rebuild or the operator puts it right */
     FRAG_CHECK_DAMAGE  /* bytes of video, journal or index are not as they were written */
 };
 
@@ -126,12 +126,13 @@ struct frag_check_handler {
 /* Reads everything of a store and compares: journal copies, index rows, reels with their
  * checksums, packed tables against trailers, numbers, ordinals, holds. Changes nothing; beside a
  * writer it leaves out what is being written. 0, also with findings; else as frag_store_open with
- * FRAG_STORE_READ (findings may have been told before). */
+ * FRAG_STORE_READ (findings may have been told before, and the report counts them). */
 KN_MUST_CHECK int frag_store_check(const struct frag_store_config *config,
                                    const struct frag_check_handler *handler, void *user,
                                    struct frag_check_report *ret_report);
-/* Makes the index again from reels and journal; needs the store for itself. As frag_store_open with
- * FRAG_STORE_WRITE. */
+/* Makes the index again from reels and journal; needs the store for itself. Files that the old one
+ * knows and no directory has become gaps first, as at every start. As frag_store_open with
+ * FRAG_STORE_WRITE; -ENOSPC, and the old index stays: no room for its size and 16 MiB more. */
 KN_MUST_CHECK int frag_store_rebuild(const struct frag_store_config *config,
                                      const struct frag_check_handler *handler, void *user,
                                      struct frag_store_opening *ret_opening);

@@ -94,8 +94,10 @@ struct frag_received {
  * frag_writer_received. */
 KN_MUST_CHECK int frag_writer_begin(struct frag_writer *writer, uint64_t timecode,
                                     struct kn_wall server);
-/* Copies what is not a reference. 0: it will be acknowledged. -EAGAIN: the disk is behind, stop
- * reading and try again; -ENOSPC: the disk is full, likewise; KN_E_MEMORY_LIMIT likewise;
+/* Copies what is not a reference. 0: it will be acknowledged. -EAGAIN: the disk is behind (1,024
+ * fragments or 256 MiB wait for it, or 128 of this stream), stop reading and try again: nobody has
+ * heard of it, and taken later it follows the one before without a discontinuity; -ENOSPC: the disk
+ * is full, likewise; KN_E_MEMORY_LIMIT likewise;
  * KN_E_CLOSED; KN_E_LIMIT (over FRAG_REEL_AROUND_MAX or the limits of a fragment); -EINVAL. */
 KN_MUST_CHECK int frag_writer_received(struct frag_writer *writer,
                                        const struct frag_received *received);

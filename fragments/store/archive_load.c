@@ -253,7 +253,7 @@ static int load_at(struct frag_archive *archive, const struct frag_entry *entry,
     if (loaded == NULL) {
         return -ENOMEM;
     }
-    loaded->budget = kn_budget_ref(archive->store->budget);
+    loaded->budget = kn_budget_ref(archive->store->reading);
     struct load load = {.archive = archive, .reel = reel, .entry = entry, .loaded = loaded};
     rc = read_fragment(&load);
     if (rc < 0) {
@@ -288,7 +288,7 @@ static int read_header(struct frag_archive *archive, const struct frag_archive_r
     struct frag_io *io = archive->store->io;
     struct frag_reel_body body;
     size_t size = (size_t)(reel->first_cluster_at - FRAG_REEL_BODY_AT); /* as it was read: 34 MiB */
-    int rc = kn_budget_claim(archive->store->budget, size);
+    int rc = kn_budget_claim(archive->store->reading, size);
     if (rc < 0) {
         return rc;
     }
@@ -298,7 +298,7 @@ static int read_header(struct frag_archive *archive, const struct frag_archive_r
         rc = frag_reel_read_body(data, size, &reel->identity, header, &body);
     }
     free(data);
-    kn_budget_release(archive->store->budget, size);
+    kn_budget_release(archive->store->reading, size);
     return frag_reel_is_damage(rc) ? KN_E_MALFORMED : rc;
 }
 

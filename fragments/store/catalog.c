@@ -18,6 +18,8 @@
 struct frag_catalog {
     struct frag_journal_file files[FRAG_CATALOG_FOLDERS_MAX];
     size_t file_count;
+    bool level[FRAG_CATALOG_FOLDERS_MAX]; /* was usable once: nothing in it reaches further than we
+                                           * know, so that it may be written anew */
     struct frag_catalog_report report;
     uint8_t store_id[FRAG_ID_BYTES];
     bool read_only; /* no file is open any more */
@@ -43,7 +45,7 @@ static bool any_usable(const struct frag_catalog *catalog) {
 
 static void give_up(struct frag_catalog *catalog, size_t i) {
     catalog->report.copies[i] = FRAG_COPY_FAILED;
-    frag_journal_file_finish(&catalog->files[i]);
+    frag_journal_file_lose(&catalog->files[i]);
 }
 
 static int rewrite(struct frag_catalog *catalog, size_t i, bool keep_old) {
@@ -198,6 +200,7 @@ static int settle(struct frag_catalog *catalog, const struct survey *survey) {
             error = error < 0 ? error : rc;
             give_up(catalog, i);
         }
+        catalog->level[i] = is_usable(catalog, i);
     }
     return any_usable(catalog) ? 0 : error;
 }
@@ -297,11 +300,24 @@ void frag_catalog_close(struct frag_catalog *catalog) {
 
 /* ---- changing ---- */
 
+/* While no copy is usable: a disk that was full or failing may work again. What was in doubt in a
+ * copy has a lower sequence than what is written now. */
+static void revive(struct frag_catalog *catalog) {
+    for (size_t i = 0; i < catalog->file_count; i++) {
+        if (catalog->level[i] && rewrite(catalog, i, false) == 0) {
+            catalog->report.copies[i] = FRAG_COPY_BEHIND;
+        }
+    }
+}
+
 /* Copies that are good but not at the catalog's sequence are written anew before the next change. 0
  * when at least one copy is there. */
 static int bring_level(struct frag_catalog *catalog) {
     int error = 0;
     bool level = false;
+    if (!any_usable(catalog)) {
+        revive(catalog);
+    }
     for (size_t i = 0; i < catalog->file_count; i++) {
         if (!is_usable(catalog, i)) {
             continue;
@@ -395,9 +411,6 @@ static int write_change(struct frag_catalog *catalog, struct frag_journal_record
 static int check_change(struct frag_catalog *catalog) {
     if (catalog->read_only) {
         return -EROFS;
-    }
-    if (!any_usable(catalog)) {
-        return KN_E_CLOSED;
     }
     return catalog->sequence + 2 > FRAG_JOURNAL_SEQUENCE_MAX ? KN_E_LIMIT : 0;
 }

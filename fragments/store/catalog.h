@@ -5,8 +5,9 @@
  *
  * A change is in effect once it is synced in at least one storage directory; the copies in the
  * others follow in the same call. A copy that did not take a change which is in effect is written
- * anew at once, whole; when that fails too it is FAILED: left behind until the next opening, and
- * reported. One thread (the index thread) owns a catalog. */
+ * anew at once, whole; when that fails too it is FAILED: left behind until the next opening, or
+ * until no copy is left and a change needs one, and reported. One thread (the index thread) owns a
+ * catalog. */
 #ifndef FRAGMENTS_STORE_CATALOG_H
 #define FRAGMENTS_STORE_CATALOG_H
 
@@ -53,7 +54,7 @@ enum frag_catalog_copy {
     FRAG_COPY_DAMAGED, /* good records stood behind a bad one: kept under another name, written anew
                         */
     FRAG_COPY_FOREIGN, /* of another store: not touched, not used */
-    FRAG_COPY_FAILED   /* an error of the file system: not used any more */
+    FRAG_COPY_FAILED   /* an error of the file system: not used */
 };
 
 struct frag_catalog_report {
@@ -75,8 +76,9 @@ KN_MUST_CHECK int frag_catalog_open(const struct frag_catalog_config *config,
 void frag_catalog_close(struct frag_catalog *catalog);
 
 /* 0: synced. KN_E_LIMIT (key, value or max_bytes), -ENOMEM, -ENOSPC and others: not in effect, and
- * it may be tried again; KN_E_CLOSED: no copy can be written any more, the catalog is read-only
- * from now on. Where a sync had failed, the next opening may find the change in effect after all.
+ * it may be tried again; KN_E_CLOSED: no copy can be written now; each change tries to write
+ * the copies anew that failed since the opening. Where a sync had failed, the next opening may find
+ * the change in effect after all.
  */
 KN_MUST_CHECK int frag_catalog_put(struct frag_catalog *catalog, uint16_t kind, const void *key,
                                    size_t key_bytes, const void *value, size_t value_bytes);

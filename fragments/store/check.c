@@ -74,6 +74,16 @@ int frag_check_tell(struct frag_check *check, enum frag_check_severity severity,
     return check->holding ? keep(check, &finding) : tell_now(check, &finding);
 }
 
+bool frag_check_is_denied(int error) {
+    return error == -EACCES || error == -EPERM;
+}
+
+int frag_check_tell_denied(struct frag_check *check, const char *path, const char *stream,
+                           int error) {
+    return frag_check_tell(check, FRAG_CHECK_REPAIR, path, 0, 0, stream,
+                           "cannot be read: %s; run as the user who owns it", kn_error_text(error));
+}
+
 void frag_check_forget(struct frag_check *check) {
     for (size_t i = 0; i < check->held_count; i++) {
         free_held(&check->held[i]);
@@ -232,9 +242,7 @@ int frag_store_check(const struct frag_store_config *config,
     check->user = user;
     check->now = clock->wall(clock);
     int rc = run_steps(check);
-    if (rc == 0) {
-        *ret_report = check->report;
-    }
+    *ret_report = check->report;
     destroy(check);
     return rc;
 }

@@ -124,6 +124,13 @@ static int walk_entry(struct walk *walk, const char *path, const struct entry *e
                          : walk->file(walk, below, entry->bytes);
 }
 
+static int tell_unlisted(struct frag_check *check, const char *whole, int rc) {
+    return frag_check_is_denied(rc)
+               ? frag_check_tell_denied(check, whole, "", rc)
+               : frag_check_tell(check, FRAG_CHECK_DAMAGE, whole, 0, 0, "",
+                                 "the folder cannot be listed: %s", kn_error_text(rc));
+}
+
 /* NOLINTNEXTLINE(misc-no-recursion): LEVELS_MAX bounds it */
 static int walk_folder(struct walk *walk, const char *path, int level) {
     struct frag_check *check = walk->check;
@@ -132,9 +139,7 @@ static int walk_folder(struct walk *walk, const char *path, int level) {
     (void)frag_check_join(walk->folder->path, path, whole);
     int rc = check->io->list(check->io, whole, take_entry, &entries);
     if (rc < 0 && rc != -ENOENT && frag_check_goes_on(check, rc)) {
-        rc = walk->quiet ? 0
-                         : frag_check_tell(check, FRAG_CHECK_DAMAGE, whole, 0, 0, "",
-                                           "the folder cannot be listed: %s", kn_error_text(rc));
+        rc = walk->quiet ? 0 : tell_unlisted(check, whole, rc);
     }
     rc = rc == -ENOENT ? 0 : rc; /* nothing was recorded yet, or retention took it just now */
     if (entries.count > 0) {
@@ -294,6 +299,11 @@ static int check_row_file(struct frag_check *check, const struct frag_check_fold
     bool stray = take_stray(check, reel->folder, reel->path);
     (void)frag_check_join(folder->path, reel->path, whole);
     int rc = frag_reel_identify(check->io, whole, &identity);
+    if (frag_check_is_denied(rc)) {
+        char name[FRAG_STREAM_NAME_BYTES];
+        (void)frag_check_stream_name(check, reel->identity.stream_id, name);
+        return frag_check_tell_denied(check, whole, name, rc);
+    }
     if (rc == -ENOENT) {
         return tell_lost_file(check, reel, whole, 0, "the file is missing");
     }
@@ -341,6 +351,7 @@ static int check_row(const struct frag_index_reel *reel, void *user) {
                                      "journal does not know: %s",
                                      reel->folder, reel->path);
     }
+    check->folders[folder - check->folders].reels += folder->missing ? 1 : 0;
     return !folder->online || was_seen(check, reel->folder, reel->path)
                ? 0
                : check_row_file(check, folder, reel);
@@ -401,6 +412,9 @@ static int tell_stray(struct frag_check *check, const struct frag_check_stray *s
         return frag_check_tell(check, FRAG_CHECK_NOTE, whole, 0, 0, "",
                                "this is a reel of another store, and is not used");
     }
+    if (frag_check_is_denied(stray->identity)) {
+        return frag_check_tell_denied(check, whole, "", stray->identity);
+    }
     if (stray->identity == KN_E_UNSUPPORTED) {
         return frag_check_tell(check, FRAG_CHECK_NOTE, whole, 0, 0, "",
                                "a newer version wrote this reel: it is not looked at");
@@ -455,9 +469,27 @@ static int tell_strays(struct frag_check *check) {
     return rc;
 }
 
+static int tell_missing(struct frag_check *check) {
+    int rc = 0;
+    for (size_t i = 0; i < check->folder_count && rc == 0; i++) {
+        const struct frag_check_folder *folder = &check->folders[i];
+        if (folder->missing && check->index != NULL) {
+            rc = frag_check_tell(check, FRAG_CHECK_REPAIR, folder->path, 0, 0, "",
+                                 "the storage directory is not there: its %" PRIu64
+                                 " reel%s not read",
+                                 folder->reels, folder->reels == 1 ? " was" : "s were");
+        } else if (folder->missing) {
+            rc = frag_check_tell(check, FRAG_CHECK_REPAIR, folder->path, 0, 0, "",
+                                 "the storage directory is not there: its reels were not read");
+        }
+    }
+    return rc;
+}
+
 int frag_check_files(struct frag_check *check) {
     int rc = walk_all(check, true, count_file);
     rc = rc == 0 ? walk_all(check, false, check_file) : rc;
     rc = rc == 0 ? check_rows(check) : rc;
+    rc = rc == 0 ? tell_missing(check) : rc;
     return rc == 0 ? tell_strays(check) : rc;
 }

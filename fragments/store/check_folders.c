@@ -64,6 +64,9 @@ static void take_store_id(struct frag_check *check) {
 }
 
 static int tell_main(struct frag_check *check, const char *path, int rc) {
+    if (frag_check_is_denied(rc)) {
+        return frag_check_tell_denied(check, path, "", rc);
+    }
     if (rc == -ENOENT) {
         return frag_check_tell(check, FRAG_CHECK_DAMAGE, path, 0, 0, "",
                                "the identity of the main directory is missing, the store does not "
@@ -121,17 +124,19 @@ static const char *place_of(struct frag_check *check, const uint8_t id[static FR
     return last;
 }
 
-/* 1: it is there and the store's. 0: told. */
+/* 1: it is there and the store's. 0: told, or it is missing, which is told with its reels. */
 static int check_other(struct frag_check *check, const char *place,
-                       const uint8_t id[static FRAG_ID_BYTES]) {
+                       const uint8_t id[static FRAG_ID_BYTES], bool *ret_missing) {
     char path[FRAG_CHECK_PATH_BYTES];
     struct frag_folder_identity identity;
     int rc = read_identity(check, place, &identity);
     (void)frag_check_join(place, FRAG_IDENTITY_FILE, path);
-    if (rc == -ENOENT || rc == -ENOTDIR) {
-        return frag_check_tell(check, FRAG_CHECK_NOTE, place, 0, 0, "",
-                               "this storage directory is offline (it has no identity): its reels "
-                               "are not checked");
+    *ret_missing = rc == -ENOENT || rc == -ENOTDIR;
+    if (*ret_missing) {
+        return 0;
+    }
+    if (frag_check_is_denied(rc)) {
+        return frag_check_tell_denied(check, path, "", rc);
     }
     if (rc < 0) {
         return frag_check_tell(check, FRAG_CHECK_DAMAGE, path, 0, 0, "",
@@ -160,8 +165,14 @@ static int list_folder(struct frag_catalog_value key, struct frag_catalog_value 
     }
     const uint8_t *id = key.data + word;
     const char *place = place_of(check, id, folder.path);
-    int online = check_other(check, place, id);
-    return online < 0 ? online : add_folder(check, folder.number, place, id, online > 0);
+    bool missing = false;
+    int online = check_other(check, place, id, &missing);
+    size_t before = check->folder_count;
+    int rc = online < 0 ? online : add_folder(check, folder.number, place, id, online > 0);
+    if (check->folder_count > before) {
+        check->folders[before].missing = missing;
+    }
+    return rc;
 }
 
 /* Any copy that can be read tells which directories there are. */

@@ -51,8 +51,10 @@ static int tell_closed(struct frag_check *check, int rc) {
     case KN_E_MALFORMED:
         return tell(check, "the index is damaged", "");
     default:
-        return frag_check_tell(check, FRAG_CHECK_DAMAGE, check->index_path, 0, 0, "",
-                               "the index cannot be read: %s", kn_error_text(rc));
+        return frag_check_is_denied(rc)
+                   ? frag_check_tell_denied(check, check->index_path, "", rc)
+                   : frag_check_tell(check, FRAG_CHECK_DAMAGE, check->index_path, 0, 0, "",
+                                     "the index cannot be read: %s", kn_error_text(rc));
     }
 }
 

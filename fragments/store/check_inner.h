@@ -28,6 +28,8 @@ struct frag_check_folder {
     uint8_t id[FRAG_ID_BYTES];
     uint16_t number; /* as the index has it */
     bool online;     /* its identity is that of this store */
+    bool missing;    /* else, that it is not there, to be told once its reels are counted */
+    uint64_t reels;  /* of it in the index, where it is missing */
 };
 
 /* A finding that waits for the second look; all owned. */
@@ -86,6 +88,10 @@ struct frag_check {
 KN_MUST_CHECK int frag_check_tell(struct frag_check *check, enum frag_check_severity severity,
                                   const char *path, uint64_t from, uint64_t to, const char *stream,
                                   const char *what, ...) KN_PRINTF(7, 8);
+/* Says nothing of the bytes: who runs the check may not read the file or folder. */
+bool frag_check_is_denied(int error);
+KN_MUST_CHECK int frag_check_tell_denied(struct frag_check *check, const char *path,
+                                         const char *stream, int error);
 /* From now on findings are kept back; the next one of these two ends that. */
 void frag_check_hold(struct frag_check *check);
 void frag_check_forget(struct frag_check *check);

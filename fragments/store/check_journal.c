@@ -203,6 +203,11 @@ static int tell_sound(struct frag_check *check, const struct copies *copies,
 
 static int judge_copy(struct frag_check *check, const struct copies *copies,
                       const struct copy *copy) {
+    if (frag_check_is_denied(copy->error)) {
+        char path[FRAG_CHECK_PATH_BYTES];
+        return frag_check_tell_denied(check, frag_check_join(copy->folder, "journal", path), "",
+                                      copy->error);
+    }
     if (copy->error < 0) {
         return tell_copy(check, copies, copy, FRAG_CHECK_DAMAGE, 0, 0, kn_error_text(copy->error));
     }

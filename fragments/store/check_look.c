@@ -199,6 +199,9 @@ static int check_rest(struct frag_check_look *look) {
 /* ---- one look ---- */
 
 static int tell_unreadable(struct frag_check_look *look, int rc) {
+    if (frag_check_is_denied(rc)) {
+        return frag_check_tell_denied(look->check, look->path, look->stream, rc);
+    }
     return frag_check_tell(look->check, FRAG_CHECK_DAMAGE, look->path, 0, 0, look->stream,
                            "the file cannot be read: %s", kn_error_text(rc));
 }

@@ -179,6 +179,18 @@ static int open_index(struct frag_store *store) {
     return frag_index_open(store->index_path, FRAG_INDEX_WRITE, &store->clerk.index);
 }
 
+static void tell_error(const struct frag_store *store, int rc) {
+    if (rc == KN_E_MALFORMED) {
+        kn_log_error("index is damaged: nothing is acknowledged until the store is opened again, "
+                     "which makes it anew",
+                     kn_str("data", store->data), kn_err("error", rc));
+    } else {
+        kn_log_error("index or journal cannot be written: nothing is acknowledged until they can; "
+                     "trying again",
+                     kn_str("data", store->data), kn_err("error", rc));
+    }
+}
+
 static int apply(struct frag_store *store, struct frag_batch *batch) {
     struct frag_clerk *clerk = &store->clerk;
     int rc = write_seals(store, batch);
@@ -191,9 +203,7 @@ static int apply(struct frag_store *store, struct frag_batch *batch) {
     }
     if (rc < 0) {
         if (clerk->error != rc) {
-            kn_log_error("index or journal cannot be written: nothing is acknowledged until they "
-                         "can; trying again",
-                         kn_str("data", store->data), kn_err("error", rc));
+            tell_error(store, rc);
         }
         clerk->error = rc;
         atomic_store(&clerk->failing, true);

@@ -30,31 +30,35 @@ static int64_t slack(const struct frag_cut *cut, int64_t target_ns) {
     return cut->key_distance_ns / 2 < most ? cut->key_distance_ns / 2 : most;
 }
 
-static bool jumps(const struct frag_cut *cut, struct kn_wall time, const struct kn_sample *sample) {
-    bool seen = cut->tracks[sample->track].seen;
-    struct kn_wall from = seen ? cut->tracks[sample->track].last : cut->start;
-    int64_t step = distance(from, time);
+static bool jumps(const struct frag_cut *cut, struct kn_wall time) {
+    bool seen = cut->tracks[cut->lead].seen;
+    int64_t step = distance(seen ? cut->tracks[cut->lead].last : cut->start, time);
     return step > FRAG_CUT_JUMP_NS || step < -FRAG_CUT_JUMP_NS;
+}
+
+/* The lead has stopped: another track went on for a whole fragment without it. */
+static bool is_left_behind(const struct frag_cut *cut, struct kn_wall time, uint8_t track) {
+    return cut->tracks[track].seen &&
+           distance(cut->tracks[track].at_lead, time) >= FRAG_CUT_LONGEST_NS;
 }
 
 enum frag_cut_step frag_cut_next(const struct frag_cut *cut, struct kn_wall time,
                                  const struct kn_sample *sample, int64_t target_ns) {
+    bool lead = sample->track == cut->lead;
     bool begins = can_begin(cut, sample);
     if (!cut->running) {
         return begins ? FRAG_CUT_BEGIN : FRAG_CUT_DROP;
     }
-    if (jumps(cut, time, sample)) {
+    if (lead ? jumps(cut, time) : is_left_behind(cut, time, sample->track)) {
         return FRAG_CUT_BROKEN;
     }
     int64_t elapsed = distance(cut->start, time);
     if (begins && elapsed >= target_ns - slack(cut, target_ns)) {
         return FRAG_CUT_BEGIN;
     }
-    bool full = elapsed >= FRAG_CUT_LONGEST_NS || cut->samples >= FRAG_MAX_SAMPLES ||
-                sample->size > FRAG_MAX_BYTES - cut->bytes;
-    /* Only the lead cuts by time: sound that runs ahead of its pictures belongs to them. */
-    if (full && (sample->track == cut->lead || elapsed < FRAG_CUT_LONGEST_NS ||
-                 elapsed >= FRAG_CUT_LONGEST_NS + FRAG_CUT_JUMP_NS)) {
+    /* Only the lead cuts by time: sound that stands apart from its pictures belongs to them. */
+    bool full = cut->samples >= FRAG_MAX_SAMPLES || sample->size > FRAG_MAX_BYTES - cut->bytes;
+    if (full || (lead && elapsed >= FRAG_CUT_LONGEST_NS)) {
         return begins ? FRAG_CUT_BEGIN : FRAG_CUT_FORCED;
     }
     return FRAG_CUT_ADD;
@@ -63,7 +67,8 @@ enum frag_cut_step frag_cut_next(const struct frag_cut *cut, struct kn_wall time
 static int64_t duration_of(const struct frag_cut *cut, struct kn_wall time,
                            const struct kn_sample *sample) {
     if (sample->duration_ns > 0) {
-        return sample->duration_ns;
+        return sample->duration_ns < FRAG_CUT_LONGEST_NS ? sample->duration_ns
+                                                         : FRAG_CUT_LONGEST_NS;
     }
     int64_t step =
         cut->tracks[sample->track].seen ? distance(cut->tracks[sample->track].last, time) : 0;
@@ -81,6 +86,9 @@ void frag_cut_take(struct frag_cut *cut, struct kn_wall time, const struct kn_sa
         cut->end = time;
         cut->bytes = 0;
         cut->samples = 0;
+        for (size_t i = 0; i < KN_TRACKS_MAX; i++) {
+            cut->tracks[i].seen = (int)i == cut->lead && cut->tracks[i].seen;
+        }
     }
     if (can_begin(cut, sample)) {
         cut->key_distance_ns = cut->has_key ? distance(cut->key, time) : 0;
@@ -90,8 +98,14 @@ void frag_cut_take(struct frag_cut *cut, struct kn_wall time, const struct kn_sa
     }
     cut->bytes += sample->size;
     cut->samples++;
+    if (!cut->tracks[sample->track].seen) {
+        cut->tracks[sample->track].at_lead = time;
+    }
     cut->tracks[sample->track].seen = true;
     cut->tracks[sample->track].last = time;
+    for (size_t i = 0; i < KN_TRACKS_MAX && sample->track == cut->lead; i++) {
+        cut->tracks[i].at_lead = cut->tracks[i].last;
+    }
     cut->tracks[sample->track].duration_ns = duration_ns;
     int64_t end = 0;
     if (sample->track == cut->lead && !__builtin_add_overflow(time.ns, duration_ns, &end) &&

@@ -12,7 +12,7 @@
 
 /* A fragment never lasts longer; RFC 8216 players and AWS clients count on it. */
 #define FRAG_CUT_LONGEST_NS (20 * KN_NS_PER_S)
-/* A track's time that steps by more is another clock's. */
+/* A step of the lead's time by more is another clock's. Other tracks may stand apart from it. */
 #define FRAG_CUT_JUMP_NS (10 * KN_NS_PER_S)
 
 enum frag_cut_step {
@@ -34,8 +34,9 @@ struct frag_cut {
     int64_t key_distance_ns;
     struct {
         bool seen;
-        struct kn_wall last; /* in decode order */
-        int64_t duration_ns; /* of it, as said or as between it and the one before */
+        struct kn_wall last;    /* in decode order */
+        int64_t duration_ns;    /* of it, as said or as between it and the one before */
+        struct kn_wall at_lead; /* its time when the lead's last sample came, or its first since */
     } tracks[KN_TRACKS_MAX];
     struct kn_wall end; /* where what is at hand ends, as far as known */
 };

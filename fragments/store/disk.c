@@ -300,6 +300,15 @@ size_t frag_disk_waiting(struct frag_disk *disk) {
     return kn_queue_stats(disk->queue).messages;
 }
 
+size_t frag_disk_waiting_bytes(struct frag_disk *disk) {
+    return kn_queue_stats(disk->queue).weight;
+}
+
+bool frag_disk_has_room(struct frag_disk *disk, size_t weight) {
+    struct kn_queue_stats stats = kn_queue_stats(disk->queue);
+    return stats.messages < DISK_QUEUE && weight <= DISK_QUEUE_BYTES - stats.weight;
+}
+
 static int is_received(struct frag_folder *folder, void *user) {
     const uint64_t *sent = user;
     return kn_queue_stats(folder->disk->queue).received >= *sent ? 1 : 0;

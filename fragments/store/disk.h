@@ -30,6 +30,7 @@ struct frag_open_reel {
     bool told;              /* the clerk has heard of it */
     int error;              /* why it was given up */
     uint64_t durable_bytes; /* then: what of it counts */
+    bool removed;           /* then: nothing did, and its file is gone for good */
     uint64_t closed_bytes;
     struct frag_open_reel *next; /* of the disk's */
 
@@ -89,8 +90,11 @@ KN_MUST_CHECK int frag_disk_submit(struct frag_disk *disk, struct frag_write *wr
 void frag_disk_flush(struct frag_disk *disk);
 /* Without threads: does what was submitted. */
 void frag_disk_work(struct frag_disk *disk);
-/* How many are waiting. */
+/* How many are waiting, and their weight (frag_write_weight). */
 size_t frag_disk_waiting(struct frag_disk *disk);
+size_t frag_disk_waiting_bytes(struct frag_disk *disk);
+/* Whether one of this weight would be taken now; where others submit too, that may change. */
+bool frag_disk_has_room(struct frag_disk *disk, size_t weight);
 
 /* ---- one tick (disk_tick.c); disk thread ---- */
 

@@ -9,7 +9,10 @@
 #include "fragments/store/disk.h"
 
 #define IDLE_NS (30 * KN_NS_PER_S)
-#define AVOID_NS (10 * KN_NS_PER_S) /* how long a folder that failed is not preferred */
+/* How long a folder that failed is not preferred; twice as long with each failure in a row. */
+#define AVOID_NS (10 * KN_NS_PER_S)
+#define AVOID_MOST_NS (10 * 60 * KN_NS_PER_S)
+#define PATH_BYTES ((size_t)4096 + FRAG_REEL_PATH_BYTES)
 
 struct frag_open_reel *frag_open_reel_ref(struct frag_open_reel *reel) {
     (void)atomic_fetch_add(&reel->refs, 1);
@@ -95,7 +98,8 @@ static int open_reel(const struct frag_tick *tick, const struct frag_write *writ
         .tracks = write->fragment->tracks,
         .producer_header = session->config.header,
     };
-    int rc = frag_reel_create(&config, &reel->reel);
+    int rc = frag_folder_check(tick->folder);
+    rc = rc < 0 ? rc : frag_reel_create(&config, &reel->reel);
     if (rc < 0) {
         free(reel);
         return rc;
@@ -119,12 +123,26 @@ static int open_reel(const struct frag_tick *tick, const struct frag_write *writ
 
 /* ---- giving up and closing ---- */
 
+/* What fails while it is avoided already is the same failure: all its reels meet it. */
+static void avoid(struct frag_folder *folder) {
+    const struct kn_clock *clock = folder->store->clock;
+    int64_t now_ns = clock->mono(clock).ns;
+    if (folder->avoid_ns == 0) {
+        folder->avoid_ns = AVOID_NS;
+    } else if (now_ns >= atomic_load(&folder->avoid_until_ns)) {
+        folder->avoid_ns =
+            folder->avoid_ns < AVOID_MOST_NS / 2 ? folder->avoid_ns * 2 : AVOID_MOST_NS;
+    }
+    atomic_store(&folder->avoid_until_ns, now_ns + folder->avoid_ns);
+}
+
 /* The folder is full or failing: the next fragments go elsewhere, if there is an elsewhere. */
 static void blame_folder(struct frag_folder *folder, int error, const char *path) {
-    const struct kn_clock *clock = folder->store->clock;
-    kn_log_error("reel given up: it could not be written", kn_str("folder", folder->path),
-                 kn_str("reel", path), kn_err("error", error));
-    atomic_store(&folder->avoid_until_ns, clock->mono(clock).ns + AVOID_NS);
+    if (!atomic_load(&folder->astray)) { /* that was said once */
+        kn_log_error("reel given up: it could not be written", kn_str("folder", folder->path),
+                     kn_str("reel", path), kn_err("error", error));
+    }
+    avoid(folder);
     if (error == -ENOSPC || error == -EDQUOT) {
         atomic_store(&folder->full, true);
         frag_janitor_wake(folder->store);
@@ -138,6 +156,39 @@ static void leave(const struct frag_tick *tick, struct frag_open_reel *reel) {
     }
 }
 
+/* Of a reel in which nothing counts: no seal is needed once its name is gone for good. */
+static bool remove_file(struct frag_io *io, char *path) {
+    if (io->unlink(io, path) < 0) {
+        return false;
+    }
+    *strrchr(path, '/') = '\0';
+    return io->sync_folder(io, path) == 0;
+}
+
+/* What was allocated ahead, too. Not synced: the seal says what counts. */
+static void cut_file(struct frag_io *io, const char *path, uint64_t bytes) {
+    int fd = io->open(io, path, FRAG_IO_WRITE);
+    if (fd >= 0) {
+        (void)io->truncate(io, fd, bytes);
+        (void)io->close(io, fd);
+    }
+}
+
+/* A file that nobody knows of, or its rest, would take room that retention cannot win back. As far
+ * as the disk lets us. */
+static void clear_away(struct frag_open_reel *reel, bool cut) {
+    struct frag_io *io = reel->folder->store->io;
+    char path[PATH_BYTES];
+    if (frag_folder_join(reel->folder, reel->path, path, sizeof(path)) < 0) {
+        return;
+    }
+    if (reel->durable_bytes == 0 && !reel->told) {
+        reel->removed = remove_file(io, path);
+    } else if (reel->durable_bytes > 0 && cut) {
+        cut_file(io, path, reel->durable_bytes);
+    }
+}
+
 /* A failed sync is final: what it held since the last one is lost. */
 static void give_up(const struct frag_tick *tick, struct frag_open_reel *reel, int error) {
     reel->durable_bytes = frag_reel_durable_bytes(reel->reel);
@@ -146,6 +197,7 @@ static void give_up(const struct frag_tick *tick, struct frag_open_reel *reel, i
     reel->error = error;
     leave(tick, reel);
     blame_folder(tick->folder, error, reel->path);
+    clear_away(reel, true);
 }
 
 static void close_reel(const struct frag_tick *tick, struct frag_open_reel *reel) {
@@ -165,6 +217,7 @@ static void close_reel(const struct frag_tick *tick, struct frag_open_reel *reel
     reel->durable_bytes = durable;
     reel->error = rc;
     blame_folder(tick->folder, rc, reel->path);
+    clear_away(reel, false); /* its page may say already that it is closed */
 }
 
 /* ---- appending ---- */
@@ -292,6 +345,8 @@ static void sync_reels(const struct frag_tick *tick) {
         if (rc < 0) {
             (void)atomic_fetch_add(&store->sync_errors, 1);
             give_up(tick, reel, rc);
+        } else {
+            tick->folder->avoid_ns = 0;
         }
     }
 }
@@ -345,6 +400,10 @@ static void tell_ended(const struct frag_tick *tick, struct frag_batch *batch) {
             continue;
         }
         *link = reel->next;
+        if (reel->removed) {
+            frag_open_reel_unref(reel);
+            continue;
+        }
         bool sealed = reel->error < 0;
         add_event(batch,
                   (struct frag_event){.kind = sealed ? FRAG_EVENT_SEALED : FRAG_EVENT_CLOSED,

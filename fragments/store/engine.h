@@ -35,14 +35,17 @@ struct frag_folder {
     char *path;
     bool online;                         /* its identity file was there at opening; never changes */
     atomic_int_least64_t avoid_until_ns; /* monotonic; a reel could not be written: others first */
-    atomic_bool full; /* under a quarter of the least free space: takes nothing */
+    int64_t avoid_ns;   /* the disk's: for how long, the last time; 0: a sync was good since */
+    atomic_bool astray; /* another directory stands in its place: nothing is written or unlinked */
+    atomic_bool full;   /* under a quarter of the least free space: takes nothing */
     atomic_uint_least64_t free_bytes, total_bytes; /* as of the last look */
     struct frag_disk *disk;                        /* NULL: offline, or opened for reading */
 };
 
 /* ---- streams ---- */
 
-/* What a stream with retention 0 keeps in memory at most. */
+/* What a stream with retention 0 keeps in memory at most; less where all of them together would
+ * hold more than they may (ring.c). */
 #define FRAG_RING_FRAGMENTS 32u
 #define FRAG_RING_BYTES ((size_t)32 << 20)
 
@@ -83,9 +86,9 @@ struct frag_stream {
     struct frag_gap_note {
         struct frag_gap_entry gap;
         uint64_t after; /* the last sequence published before it */
-    } notes[8];
+        size_t older;   /* how many of those up to `after` are not finished yet */
+    } notes[32];
     size_t note_count;
-    uint64_t finished_sequence; /* the highest one that is durable or failed */
 
     /* The clerk's own. */
     bool gap_open; /* gap_at is the key of the open one */
@@ -157,11 +160,15 @@ struct frag_store {
     struct frag_io *io;
     const struct kn_clock *clock;
     struct frag_random random;
-    struct kn_budget *budget;
+    struct kn_budget *budget;  /* of recording */
+    struct kn_budget *reading; /* of what archives have loaded */
+    /* Retention 0: what all rings hold together, and how many are not empty (ring.c). */
+    atomic_size_t ring_bytes, rings;
     uint64_t min_free_bytes; /* FRAG_STORE_MIN_FREE_DEFAULT: by the file system's size */
     int lock_fd;
     uint8_t id[FRAG_ID_BYTES];
     uint64_t epoch;
+    bool journal_read; /* opening: the main directory's own copy could be read */
     char *index_path;
     const struct frag_open_hooks *hooks; /* of a rebuild, while it opens; else NULL */
 
@@ -189,6 +196,9 @@ struct frag_store {
 uint64_t frag_folder_min_free(const struct frag_folder *folder);
 /* Looks at the file system, sets free_bytes and `full`. */
 void frag_folder_look(struct frag_folder *folder);
+/* Is it still the directory that was opened, or was it unmounted or replaced? 0; -ENODEV, logged
+ * once; or what reading its identity failed with. Any thread. */
+KN_MUST_CHECK int frag_folder_check(struct frag_folder *folder);
 /* Where it is not there: makes it and syncs its parent, so that what is in it cannot be lost with
  * its name. */
 KN_MUST_CHECK int frag_folder_make(struct frag_io *io, const char *path);
@@ -230,10 +240,14 @@ void frag_totals_grow(struct frag_stream *stream, uint64_t bytes, uint64_t fragm
 /* Any thread, does not wait: the clerk does _open or _add once all fragments are finished that were
  * published before. */
 void frag_gaps_note(struct frag_stream *stream, const struct frag_gap_entry *gap);
+/* The same where the caller holds the stream's lock. */
+void frag_gaps_note_locked(struct frag_stream *stream, const struct frag_gap_entry *gap);
 
 /* The rest is the clerk's. */
 void frag_gaps_take_notes(struct frag_store *store);
 void frag_gaps_take_notes_of(struct frag_stream *stream);
+/* A fragment is durable or failed; caller holds the stream's lock. Any thread. */
+void frag_gaps_finished(struct frag_stream *stream, uint64_t sequence);
 
 /* The open gap, if any, ends; then, with `cause`, another one is open from `from` on. Journalled;
  * told to the tail. 0 or the journal's failure. */

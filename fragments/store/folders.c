@@ -9,6 +9,7 @@
 #include "fragments/store/engine.h"
 
 #define LEAST_FREE ((uint64_t)5 << 30)
+#define PATH_BYTES ((size_t)4096 + sizeof(FRAG_IDENTITY_FILE) + 1)
 
 uint64_t frag_folder_min_free(const struct frag_folder *folder) {
     if (folder->store->min_free_bytes != FRAG_STORE_MIN_FREE_DEFAULT) {
@@ -46,6 +47,46 @@ void frag_folder_look(struct frag_folder *folder) {
     if (free_bytes < least) {
         frag_janitor_wake(folder->store);
     }
+}
+
+/* 1: it is this one; 0: it is not; an errno. */
+static int compare_identity(const struct frag_folder *folder) {
+    struct frag_io *io = folder->store->io;
+    struct frag_folder_identity identity;
+    uint8_t bytes[FRAG_IDENTITY_BYTES];
+    char path[PATH_BYTES];
+    int rc = frag_folder_join(folder, FRAG_IDENTITY_FILE, path, sizeof(path));
+    int fd = rc < 0 ? rc : io->open(io, path, FRAG_IO_READ);
+    if (fd < 0) {
+        return fd == -ENOENT || fd == -ENOTDIR ? 0 : fd;
+    }
+    rc = frag_io_read_exactly(io, fd, bytes, sizeof(bytes), 0);
+    (void)io->close(io, fd); /* was only read */
+    if (rc < 0) {
+        return rc == KN_E_TRUNCATED ? 0 : rc;
+    }
+    return frag_identity_read(bytes, sizeof(bytes), &identity) == 0 &&
+                   memcmp(identity.store_id, folder->store->id, FRAG_ID_BYTES) == 0 &&
+                   memcmp(identity.folder_id, folder->id, FRAG_ID_BYTES) == 0
+               ? 1
+               : 0;
+}
+
+int frag_folder_check(struct frag_folder *folder) {
+    int rc = compare_identity(folder);
+    if (rc < 0) {
+        return rc;
+    }
+    bool astray = rc == 0;
+    bool before = atomic_exchange(&folder->astray, astray);
+    if (astray && !before) {
+        kn_log_error("storage directory is not the one that was opened (unmounted?): nothing is "
+                     "written to it",
+                     kn_str("folder", folder->path));
+    } else if (!astray && before) {
+        kn_log_info("storage directory is back", kn_str("folder", folder->path));
+    }
+    return astray ? -ENODEV : 0;
 }
 
 static int ignore_entry(const struct frag_io_entry *entry, void *user) {
@@ -87,4 +128,20 @@ int frag_folder_join(const struct frag_folder *folder, const char *path, char *r
                      size_t room_bytes) {
     int length = snprintf(room, room_bytes, "%s/%s", folder->path, path);
     return length > 0 && (size_t)length < room_bytes ? 0 : KN_E_LIMIT;
+}
+
+static bool is_below(const char *path, const char *folder) {
+    size_t size = strlen(folder);
+    while (size > 0 && folder[size - 1] == '/') {
+        size--;
+    }
+    return strncmp(path, folder, size) == 0 && (path[size] == '/' || path[size] == '\0');
+}
+
+bool frag_store_holds(struct frag_store *store, const char *absolute_path) {
+    bool holds = is_below(absolute_path, store->data);
+    for (size_t i = 0; i < store->folder_count; i++) {
+        holds = holds || is_below(absolute_path, store->folders[i].path);
+    }
+    return holds;
 }

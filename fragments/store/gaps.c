@@ -9,8 +9,7 @@
 
 /* ---- notes: any thread ---- */
 
-static void join_note(struct frag_gap_note *last, const struct frag_gap_entry *gap,
-                      uint64_t after) {
+static void join_note(struct frag_gap_note *last, const struct frag_gap_entry *gap) {
     if (gap->gap.from.ns < last->gap.gap.from.ns) {
         last->gap.gap.from = gap->gap.from;
     }
@@ -18,30 +17,42 @@ static void join_note(struct frag_gap_note *last, const struct frag_gap_entry *g
         last->gap.gap.to = gap->gap.to;
     }
     last->gap.open = last->gap.open || gap->open;
-    last->after = after;
+}
+
+void frag_gaps_note_locked(struct frag_stream *stream, const struct frag_gap_entry *gap) {
+    struct frag_gap_note *note = &stream->notes[stream->note_count];
+    if (stream->note_count < KN_COUNT(stream->notes)) {
+        stream->note_count++;
+        note->gap = *gap;
+    } else {
+        note = &stream->notes[KN_COUNT(stream->notes) - 1];
+        join_note(note, gap);
+    }
+    note->after = stream->last_sealed_sequence;
+    note->older = stream->unfinished;
+    stream->counters.gaps++;
+    atomic_store(&stream->store->noted, true);
 }
 
 void frag_gaps_note(struct frag_stream *stream, const struct frag_gap_entry *gap) {
     (void)pthread_mutex_lock(&stream->lock);
-    uint64_t after = stream->last_sealed_sequence;
-    if (stream->note_count < KN_COUNT(stream->notes)) {
-        stream->notes[stream->note_count++] = (struct frag_gap_note){.gap = *gap, .after = after};
-    } else {
-        join_note(&stream->notes[stream->note_count - 1], gap, after);
-    }
-    stream->counters.gaps++;
+    frag_gaps_note_locked(stream, gap);
     (void)pthread_mutex_unlock(&stream->lock);
-    atomic_store(&stream->store->noted, true);
+}
+
+void frag_gaps_finished(struct frag_stream *stream, uint64_t sequence) {
+    for (size_t i = 0; i < stream->note_count; i++) {
+        struct frag_gap_note *note = &stream->notes[i];
+        note->older -= sequence <= note->after && note->older > 0 ? 1 : 0;
+    }
 }
 
 /* The first one, if it is its turn. */
-static bool take_note(struct frag_stream *stream, struct frag_gap_entry *ret_gap) {
+static bool peek_note(struct frag_stream *stream, struct frag_gap_entry *ret_gap) {
     (void)pthread_mutex_lock(&stream->lock);
-    bool due = stream->note_count > 0 && stream->notes[0].after <= stream->finished_sequence;
+    bool due = stream->note_count > 0 && stream->notes[0].older == 0;
     if (due) {
         *ret_gap = stream->notes[0].gap;
-        stream->note_count--;
-        memmove(stream->notes, stream->notes + 1, stream->note_count * sizeof(stream->notes[0]));
     } else if (stream->note_count > 0) {
         atomic_store(&stream->store->noted, true); /* later */
     }
@@ -49,14 +60,25 @@ static bool take_note(struct frag_stream *stream, struct frag_gap_entry *ret_gap
     return due;
 }
 
+static void drop_note(struct frag_stream *stream) {
+    (void)pthread_mutex_lock(&stream->lock);
+    stream->note_count--;
+    memmove(stream->notes, stream->notes + 1, stream->note_count * sizeof(stream->notes[0]));
+    (void)pthread_mutex_unlock(&stream->lock);
+}
+
+/* One that cannot be written down now stays, and is tried again. */
 void frag_gaps_take_notes_of(struct frag_stream *stream) {
     struct frag_gap_entry gap;
-    while (take_note(stream, &gap)) {
+    while (peek_note(stream, &gap)) {
         int rc = gap.open ? frag_gaps_open(stream, &gap) : frag_gaps_add(stream, &gap);
         if (rc < 0) {
-            kn_log_error("gap not written down", kn_str("stream", stream->name),
-                         kn_str("cause", frag_gap_cause_text(gap.gap.cause)), kn_err("error", rc));
+            kn_log_warn("gap not written down yet", kn_str("stream", stream->name),
+                        kn_str("cause", frag_gap_cause_text(gap.gap.cause)), kn_err("error", rc));
+            atomic_store(&stream->store->noted, true);
+            return;
         }
+        drop_note(stream);
     }
 }
 
@@ -90,6 +112,14 @@ static int put(struct frag_stream *stream, const struct frag_gap_key *key,
     return rc < 0 ? rc
                   : frag_catalog_put(stream->store->clerk.catalog, FRAG_CATALOG_GAP, bytes,
                                      sizeof(bytes), writer.data, writer.size);
+}
+
+static int drop(struct frag_stream *stream, const struct frag_gap_key *key) {
+    uint8_t bytes[FRAG_GAP_KEY_BYTES];
+    frag_gap_key_write(key, bytes);
+    int rc =
+        frag_catalog_delete(stream->store->clerk.catalog, FRAG_CATALOG_GAP, bytes, sizeof(bytes));
+    return rc == -ENOENT ? 0 : rc;
 }
 
 /* A key that is not used yet: two gaps may begin at once. */
@@ -189,34 +219,49 @@ int frag_gaps_add(struct frag_stream *stream, const struct frag_gap_entry *gap) 
     return rc;
 }
 
-/* The open gap has the same cause; the ordinals of the new one are its too. */
-static int go_on(struct frag_stream *stream, const struct frag_gap_entry *gap) {
+/* Whether the open gap can say what the new one does: the same cause, and ordinals that follow. */
+static bool joins(const struct frag_stream *stream, const struct frag_gap_entry *gap) {
+    const struct frag_gap_entry *open = &stream->gap;
+    return stream->gap_open && open->gap.cause == gap->gap.cause &&
+           (gap->ordinals == 0 || open->ordinals == 0 ||
+            (gap->ordinal == open->ordinal + open->ordinals &&
+             gap->ordinals <= UINT32_MAX - open->ordinals));
+}
+
+static int join(struct frag_stream *stream, const struct frag_gap_entry *gap) {
     struct frag_gap_entry longer = stream->gap;
     if (gap->ordinals == 0) {
         return 0;
     }
-    if (longer.ordinals == 0) {
-        longer.ordinal = gap->ordinal;
-        longer.ordinals = gap->ordinals;
-    } else if (gap->ordinal >= longer.ordinal + longer.ordinals &&
-               gap->ordinal - longer.ordinal < UINT32_MAX - gap->ordinals) {
-        longer.ordinals = (uint32_t)(gap->ordinal - longer.ordinal) + gap->ordinals;
-    }
+    longer.ordinal = longer.ordinals == 0 ? gap->ordinal : longer.ordinal;
+    longer.ordinals += gap->ordinals;
     return frag_gaps_renew(stream, &longer);
 }
 
-int frag_gaps_open(struct frag_stream *stream, const struct frag_gap_entry *gap) {
-    if (stream->gap_open && stream->gap.gap.cause == gap->gap.cause) {
-        return go_on(stream, gap);
+/* Who notes a gap counts it from the last fragment. Where another one has been open since then (the
+ * disk is full, then the producer leaves) the cause changes only now. */
+static struct kn_wall begin_of(const struct frag_stream *stream, const struct frag_gap_entry *gap) {
+    const struct kn_clock *clock = stream->store->clock;
+    if (!stream->gap_open || gap->gap.from.ns > stream->gap.gap.from.ns) {
+        return gap->gap.from;
     }
-    int rc = frag_gaps_close(stream, gap->gap.from);
+    struct kn_wall now = clock->wall(clock);
+    return now.ns > gap->gap.from.ns ? now : gap->gap.from;
+}
+
+int frag_gaps_open(struct frag_stream *stream, const struct frag_gap_entry *gap) {
+    if (joins(stream, gap)) {
+        return join(stream, gap);
+    }
+    struct frag_gap_entry open = *gap;
+    open.open = true;
+    open.gap.from = begin_of(stream, gap);
+    int rc = frag_gaps_close(stream, open.gap.from);
     rc = rc < 0 ? rc : make_room(stream);
     if (rc < 0) {
         return rc;
     }
-    struct frag_gap_key key = free_key(stream, gap->gap.from);
-    struct frag_gap_entry open = *gap;
-    open.open = true;
+    struct frag_gap_key key = free_key(stream, open.gap.from);
     open.gap.to = open.gap.from;
     rc = put(stream, &key, &open);
     if (rc == 0) {
@@ -248,8 +293,11 @@ int frag_gaps_close(struct frag_stream *stream, struct kn_wall to) {
     struct frag_gap_entry closed = stream->gap;
     closed.open = false;
     closed.gap.to = to.ns > closed.gap.from.ns ? to : closed.gap.from;
-    int rc = put(stream, &stream->gap_at, &closed);
+    /* Made and closed at one moment (a reconnect at once) it says nothing. */
+    bool nothing = closed.gap.to.ns == closed.gap.from.ns && closed.ordinals == 0;
+    int rc = nothing ? drop(stream, &stream->gap_at) : put(stream, &stream->gap_at, &closed);
     if (rc == 0) {
+        stream->gap_count -= nothing && stream->gap_count > 0 ? 1 : 0;
         stream->gap_open = false;
         tell(stream, &closed.gap, false);
     }

@@ -264,6 +264,31 @@ static int note_log_pages(void *user, sqlite3 *db, const char *name, int pages) 
     return SQLITE_OK;
 }
 
+/* On a connection without db; a failed one has it closed again. */
+static int connect_to(struct frag_index *index, const char *name, int flags) {
+    int rc = sqlite3_open_v2(name, &index->db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
+                             NULL);
+    rc = rc == SQLITE_OK ? 0 : frag_index_error(index->db, rc);
+    rc = rc == 0 ? set_up(index->db) : rc;
+    rc = rc == 0 ? check_version(index->db, index->mode) : rc;
+    if (rc != 0) {
+        (void)sqlite3_close(index->db); /* has no statements yet */
+        index->db = NULL;
+    }
+    return rc;
+}
+
+/* Where SQLite cannot make its shared memory beside the file. `failure`: what it said. */
+static int connect_unwritable(struct frag_index *index, const char *path, int failure) {
+    char *uri = NULL;
+    int rc = frag_index_unwritable(path, failure, &uri);
+    if (rc == 0) {
+        rc = connect_to(index, uri, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI);
+        free(uri);
+    }
+    return rc;
+}
+
 int frag_index_open(const char *path, enum frag_index_mode mode, struct frag_index **ret_index) {
     int flags = mode == FRAG_INDEX_WRITE ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE
                                          : SQLITE_OPEN_READONLY;
@@ -278,11 +303,10 @@ int frag_index_open(const char *path, enum frag_index_mode mode, struct frag_ind
     }
     index->mode = mode;
     index->seen_from_ns = INT64_MIN;
-    rc = sqlite3_open_v2(path, &index->db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
-                         NULL);
-    rc = rc == SQLITE_OK ? 0 : frag_index_error(index->db, rc);
-    rc = rc == 0 ? set_up(index->db) : rc;
-    rc = rc == 0 ? check_version(index->db, mode) : rc;
+    rc = connect_to(index, path, flags);
+    if (mode == FRAG_INDEX_READ && rc != 0) {
+        rc = connect_unwritable(index, path, rc);
+    }
     if (rc != 0) {
         goto fail;
     }

@@ -77,7 +77,13 @@ enum frag_index_mode { FRAG_INDEX_READ, FRAG_INDEX_WRITE };
  * what is not there, or is empty); KN_E_UNSUPPORTED (a newer version; reading: an older one that no
  * writer has upgraded; no WAL on this file system); KN_E_MALFORMED (no database, or a damaged one:
  * make it again); -EBUSY (held by another program for 1 s); -ENOMEM, -EIO, -ENOSPC, -EROFS and the
- * like. */
+ * like.
+ *
+ * FRAG_INDEX_READ needs the right to write to the folder, or a writer's shared memory there. Where
+ * it has neither and the log is empty or missing, as a writer leaves it, the file is read as one
+ * that nobody changes: a writer that comes later is not noticed, and what it changes is not found
+ * or KN_E_MALFORMED until the index is opened again. Where the log has something, -EROFS or
+ * -EACCES. */
 KN_MUST_CHECK int frag_index_open(const char *path, enum frag_index_mode mode,
                                   struct frag_index **ret_index);
 /* NULL is fine. An open transaction is rolled back. */

@@ -72,6 +72,9 @@ struct frag_index {
     struct sqlite3_stmt *statements[FRAG_SQL_ALL];
 };
 
+/* An index could not be opened to be read (`failure`). 0, and a URI under which it can be, to be
+ * freed: the folder is not to be written to, and the log has nothing. Else why it stays closed. */
+KN_MUST_CHECK int frag_index_unwritable(const char *path, int failure, char **ret_uri);
 /* SQLite's result as ours. */
 int frag_index_error(struct sqlite3 *db, int rc);
 /* 0 and the statement, which ends with frag_index_end_statement on every path. */

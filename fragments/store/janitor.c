@@ -86,10 +86,10 @@ static enum frag_doubt settle_doubt(struct frag_janitor *janitor, struct frag_do
     return doubt;
 }
 
-int frag_janitor_doubt(struct frag_gathering *gathering, enum frag_doubt *ret_doubt) {
+int frag_janitor_doubt(struct frag_gathering *gathering, bool opening, enum frag_doubt *ret_doubt) {
     struct frag_store *store = gathering->store;
     struct frag_doubt_facts facts = {0};
-    int rc = frag_gather_doubt(gathering, &facts);
+    int rc = frag_gather_doubt(gathering, opening, &facts);
     if (rc < 0) {
         return rc;
     }
@@ -203,7 +203,7 @@ static int look_at_clock(struct frag_store *store) {
     if (rc < 0) {
         return rc;
     }
-    rc = frag_janitor_doubt(&gathering, &doubt);
+    rc = frag_janitor_doubt(&gathering, true, &doubt);
     frag_gather_finish(&gathering);
     return rc;
 }

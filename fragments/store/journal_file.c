@@ -54,6 +54,10 @@ void frag_journal_file_finish(struct frag_journal_file *file) {
     *file = (struct frag_journal_file){.fd = -1};
 }
 
+void frag_journal_file_lose(struct frag_journal_file *file) {
+    close_file(file);
+}
+
 /* ---- reading ---- */
 
 /* A piece of the file in memory, moved along. */

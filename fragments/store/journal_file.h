@@ -51,6 +51,9 @@ KN_MUST_CHECK int frag_journal_file_init(struct frag_journal_file *file, struct 
 /* Closes; nothing is pending. A zeroed one is fine. */
 void frag_journal_file_finish(struct frag_journal_file *file);
 
+/* Closes what is not to be used any more; _rewrite may make it usable again. */
+void frag_journal_file_lose(struct frag_journal_file *file);
+
 /* Opens the file where it is there and says what it is; changes nothing. 0 or a negative errno. */
 KN_MUST_CHECK int frag_journal_file_look(struct frag_journal_file *file,
                                          const uint8_t store_id[static FRAG_ID_BYTES],

@@ -8,6 +8,7 @@
 #include "fragments/store/recover.h"
 
 #define TABLE_MOST ((size_t)32 << 20)
+#define CHUNK_BYTES ((size_t)64 << 10)
 #define PATH_BYTES (FRAG_FOLDER_PATH_BYTES + FRAG_REEL_PATH_BYTES)
 
 struct mending {
@@ -16,7 +17,6 @@ struct mending {
     char path[PATH_BYTES];
     struct frag_reel_row *known;
     size_t known_count, known_room;
-    uint64_t damaged_bytes;
 };
 
 static int refuse(struct mending *mending, enum frag_mend_outcome outcome, int error,
@@ -27,11 +27,23 @@ static int refuse(struct mending *mending, enum frag_mend_outcome outcome, int e
     return 0;
 }
 
-/* What one file may answer without the store being in trouble. */
+/* What one file, or the disk below it, may answer without the whole store being in trouble. */
 static bool is_of_the_file(int rc) {
-    return rc == KN_E_MALFORMED || rc == KN_E_TRUNCATED || rc == KN_E_UNSUPPORTED ||
-           rc == KN_E_LIMIT || rc == -EIO || rc == -EACCES || rc == -EPERM || rc == -ELOOP ||
-           rc == -EROFS || rc == -EINVAL;
+    static const int answers[] = {KN_E_MALFORMED, KN_E_TRUNCATED, KN_E_UNSUPPORTED, KN_E_LIMIT,
+                                  -EIO,           -EACCES,        -EPERM,           -ELOOP,
+                                  -EROFS,         -EINVAL,        -ENOSPC,          -EDQUOT,
+                                  -ENODEV,        -ENXIO,         -ESTALE,          -ETIMEDOUT};
+    for (size_t i = 0; i < KN_COUNT(answers); i++) {
+        if (rc == answers[i]) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool has_known_fragments(const struct mending *mending) {
+    const struct frag_index_reel *known = mending->request->known;
+    return known != NULL && known->fragments > 0;
 }
 
 /* ---- the footer ---- */
@@ -115,6 +127,7 @@ static int count_fragment(const struct frag_reel_row *row, void *user) {
 
 static int log_damage(uint64_t from, uint64_t to, const char *what, void *user) {
     struct mending *mending = user;
+    mending->mended->damaged = true;
     kn_log_warn("damage in a reel that was not closed",
                 kn_str("folder", mending->request->folder->path),
                 kn_str("reel", mending->request->path), kn_uint("from", from), kn_uint("to", to),
@@ -150,7 +163,7 @@ static int recover_from(struct mending *mending, uint64_t from, size_t known_cou
 static int recover(struct mending *mending, struct frag_reel_scanned *state) {
     const struct frag_mend_request *request = mending->request;
     int rc = -EINVAL;
-    if (request->known != NULL && request->known->fragments > 0) {
+    if (has_known_fragments(mending)) {
         rc = frag_index_each_fragment(request->index, request->known->row, add_known, mending);
         if (rc < 0 && rc != KN_E_MALFORMED) {
             return rc;
@@ -177,59 +190,67 @@ static int remove_empty(struct mending *mending) {
 /* The head behind the identity is not whole and there is no fragment: it was never synced, a kill
  * or a power cut came while it was written. */
 static bool was_never_begun(const struct mending *mending, int rc) {
-    const struct frag_index_reel *known = mending->request->known;
     return (rc == KN_E_MALFORMED || rc == KN_E_TRUNCATED) && mending->mended->found == 0 &&
-           (known == NULL || known->fragments == 0);
+           !has_known_fragments(mending);
 }
 
 /* `closed`: its page says that it was. */
 static int scan(struct mending *mending, bool closed) {
     struct frag_reel_scanned state = {0};
     mending->mended->scanned = true;
+    mending->mended->damaged = closed;
     int rc = recover(mending, &state);
     if (!closed && was_never_begun(mending, rc)) {
         return remove_empty(mending);
     }
+    rc = rc < 0 ? rc : read_footer(mending);
     if (rc < 0) {
-        return is_of_the_file(rc) ? refuse(mending, FRAG_MEND_DAMAGED, rc,
-                                           "a reel cannot be read; it is left as it is")
-                                  : rc;
-    }
-    rc = read_footer(mending);
-    if (rc < 0) {
-        return is_of_the_file(rc) || rc == -ENODATA
-                   ? refuse(mending, FRAG_MEND_DAMAGED, rc, "a reel could not be closed")
-                   : rc;
+        return rc == -ENODATA ? KN_E_MALFORMED : rc; /* it did not take what closes it */
     }
     struct frag_reel_table table;
     if (frag_reel_table_open(&table, mending->mended->table.data, mending->mended->table.size,
                              mending->mended->reel.identity.number_low) == 0 &&
         table.rows_left == 0) {
-        return remove_empty(mending);
+        mending->mended->outcome = FRAG_MEND_EMPTY;
+        /* Where fragments were acknowledged, a person may still get something out of it. */
+        return has_known_fragments(mending) ? 0 : remove_empty(mending);
     }
     return 0;
 }
 
-static bool is_zero(const struct mending *mending) {
+/* 1: nothing but zeros; 0; or as reading answers. */
+static int is_zero(const struct mending *mending, uint64_t file_bytes) {
     struct frag_io *io = mending->request->store->io;
-    uint8_t *page = malloc(FRAG_REEL_SEEK_AT);
-    int fd = page == NULL ? -ENOMEM : io->open(io, mending->path, FRAG_IO_READ);
-    bool zero = fd >= 0 && frag_io_read_exactly(io, fd, page, FRAG_REEL_SEEK_AT, 0) == 0;
-    for (size_t i = 0; i < FRAG_REEL_SEEK_AT && zero; i++) {
-        zero = page[i] == 0;
+    uint8_t *chunk = malloc(CHUNK_BYTES);
+    int fd = chunk == NULL ? -ENOMEM : io->open(io, mending->path, FRAG_IO_READ);
+    int rc = fd < 0 ? fd : 1;
+    for (uint64_t at = 0; at < file_bytes && rc == 1; at += CHUNK_BYTES) {
+        uint64_t left = file_bytes - at;
+        size_t size = left < CHUNK_BYTES ? (size_t)left : CHUNK_BYTES;
+        int got = frag_io_read_exactly(io, fd, chunk, size, at);
+        rc = got < 0 ? got : rc;
+        for (size_t i = 0; i < size && rc == 1; i++) {
+            rc = chunk[i] == 0 ? 1 : 0;
+        }
     }
     if (fd >= 0) {
         (void)io->close(io, fd);
     }
-    free(page);
-    return zero;
+    free(chunk);
+    return rc;
 }
 
-/* The head was never written whole, so it was never synced, and nothing in it acknowledged: a power
- * cut came in the reel's first moment. */
+/* Where the head was never written whole, it was never synced, and nothing in it acknowledged: a
+ * power cut came in the reel's first moment. What has more in it was a reel once. */
 static int judge_headless(struct mending *mending, int error, uint64_t file_bytes) {
-    if (file_bytes < FRAG_REEL_BODY_AT || is_zero(mending)) {
+    int rc = has_known_fragments(mending)      ? 0
+             : file_bytes <= FRAG_REEL_BODY_AT ? 1
+                                               : is_zero(mending, file_bytes);
+    if (rc == 1) {
         return remove_empty(mending);
+    }
+    if (rc < 0 && !is_of_the_file(rc)) {
+        return rc;
     }
     return refuse(mending, FRAG_MEND_DAMAGED, error,
                   "a file that does not say whose reel it is; it is left as it is");
@@ -241,9 +262,15 @@ static int mend(struct mending *mending) {
     struct frag_store *store = request->store;
     uint64_t file_bytes = 0;
     int rc = file_size(mending, &file_bytes);
-    rc = rc < 0 ? rc : frag_reel_identify(store->io, mending->path, &mended->reel.identity);
     if (rc < 0) {
-        return is_of_the_file(rc) ? judge_headless(mending, rc, file_bytes) : rc;
+        return rc;
+    }
+    rc = frag_reel_identify(store->io, mending->path, &mended->reel.identity);
+    if (rc == KN_E_MALFORMED || rc == KN_E_TRUNCATED) {
+        return judge_headless(mending, rc, file_bytes);
+    }
+    if (rc < 0) {
+        return rc;
     }
     if (memcmp(mended->reel.identity.store_id, store->id, FRAG_ID_BYTES) != 0) {
         return refuse(mending, FRAG_MEND_FOREIGN, 0, "a reel of another store is left alone");
@@ -265,11 +292,7 @@ static int mend(struct mending *mending) {
     if (rc == -ENODATA || rc == KN_E_MALFORMED) {
         rc = scan(mending, rc == KN_E_MALFORMED);
     }
-    if (rc < 0) {
-        return is_of_the_file(rc) ? refuse(mending, FRAG_MEND_DAMAGED, rc, "a reel cannot be read")
-                                  : rc;
-    }
-    if (mended->outcome == FRAG_MEND_CLOSED) {
+    if (rc == 0 && mended->outcome == FRAG_MEND_CLOSED) {
         rc = file_size(mending, &mended->reel.bytes);
     }
     return rc;
@@ -283,6 +306,10 @@ int frag_mend_reel(const struct frag_mend_request *request, struct frag_mended *
     ret_mended->reel.folder = request->folder->number;
     int rc = frag_folder_join(request->folder, request->path, mending.path, sizeof(mending.path));
     rc = rc < 0 ? rc : mend(&mending);
+    if (is_of_the_file(rc)) {
+        rc = refuse(&mending, FRAG_MEND_DAMAGED, rc,
+                    "a reel cannot be read or mended; it is left as it is");
+    }
     free(mending.known);
     if (rc < 0) {
         kn_writer_finish(&ret_mended->table);

@@ -12,6 +12,9 @@
 #include "fragments/store/streams.h"
 
 #define MEMORY_BYTES ((size_t)512 << 20)
+/* Archives have this part as much besides: as a stream's own share, so that what could be recorded
+ * can be read. */
+#define READING_SHARE 2
 
 struct frag_store_config frag_store_config_defaults(void) {
     return (struct frag_store_config){
@@ -44,6 +47,7 @@ static void destroy(struct frag_store *store) {
         (void)store->io->close(store->io, store->lock_fd);
     }
     kn_budget_unref(store->budget);
+    kn_budget_unref(store->reading);
     frag_random_finish(&store->random);
     (void)pthread_mutex_destroy(&store->streams_lock);
     free(store->index_path);
@@ -72,6 +76,7 @@ static int allocate(const struct frag_store_config *config, struct frag_store **
                  : 0;
     size_t memory = config->memory_bytes != 0 ? config->memory_bytes : MEMORY_BYTES;
     rc = rc < 0 ? rc : kn_budget_create(memory, NULL, &store->budget);
+    rc = rc < 0 ? rc : kn_budget_create(memory / READING_SHARE, NULL, &store->reading);
     if (rc < 0) {
         destroy(store);
         return rc;
@@ -136,14 +141,17 @@ static bool has_index(struct frag_store *store) {
     return store->io->list(store->io, store->data, find_index, &found) == 0 && found;
 }
 
+/* KN_E_MALFORMED: the index is damaged, or its bytes cannot be read. */
 static int open_rows(struct frag_store *store, struct frag_store_opening *opening) {
     int rc = frag_index_open(store->index_path, FRAG_INDEX_WRITE, &store->clerk.index);
     if (rc == KN_E_UNSUPPORTED) {
         (void)snprintf(opening->problem, sizeof(opening->problem),
                        "%s was written by a newer version of Kinora", store->index_path);
     }
-    rc = rc < 0 ? rc : frag_recover(store, opening);
-    return rc < 0 ? rc : frag_open_numbers(store, store->clerk.index, opening);
+    bool unknown = false;
+    rc = rc == -EIO ? KN_E_MALFORMED : rc;
+    rc = rc < 0 ? rc : frag_recover(store, opening, &unknown);
+    return rc < 0 ? rc : frag_open_numbers(store, store->clerk.index, unknown, opening);
 }
 
 /* A cache: what is damaged, wherever that shows, is made again. */
@@ -164,7 +172,10 @@ static int open_index(struct frag_store *store, struct frag_store_opening *openi
     opening->index_rebuilt = true;
     opening->reels = 0;
     opening->fragments = 0;
-    return rc < 0 ? rc : open_rows(store, opening);
+    opening->damaged_files = 0; /* they are counted again */
+    opening->foreign_files = 0;
+    rc = rc < 0 ? rc : open_rows(store, opening);
+    return rc == KN_E_MALFORMED ? -EIO : rc; /* not the journal: it is the disk */
 }
 
 static int open_disks(struct frag_store *store) {
@@ -231,7 +242,7 @@ static int open_reading(struct frag_store *store, const struct frag_store_config
     rc = rc < 0 ? rc : frag_open_streams(store);
     rc = rc < 0 ? rc : frag_holds_open(store);
     rc = rc < 0 ? rc : open_index_to_read(store, opening, &index);
-    rc = rc < 0 ? rc : frag_open_numbers(store, index, opening);
+    rc = rc < 0 ? rc : frag_open_numbers(store, index, false, opening);
     frag_index_close(index);
     if (rc >= 0) {
         look_at_folders(store);

@@ -26,10 +26,17 @@ KN_MUST_CHECK int frag_open_folders(struct frag_store *store,
 /* open_load.c: streams and their open gaps, out of the catalog. */
 KN_MUST_CHECK int frag_open_streams(struct frag_store *store);
 /* ... and once the index is there: where numbers go on, totals; writing: the gap since the last
- * fragment. */
+ * fragment. `unknown`: the index may not tell of all numbers that were used. */
 KN_MUST_CHECK int frag_open_numbers(struct frag_store *store, struct frag_index *index,
-                                    struct frag_store_opening *opening);
-/* recover.c: directories against rows, torn reels, deletions half done. */
-KN_MUST_CHECK int frag_recover(struct frag_store *store, struct frag_store_opening *opening);
+                                    bool unknown, struct frag_store_opening *opening);
+/* Before that: these numbers were used, whatever the index tells. In the journal when it returns.
+ * 0, or as frag_catalog_put. */
+KN_MUST_CHECK int frag_open_raise_mark(struct frag_stream *stream,
+                                       const struct frag_value_mark *mark);
+/* recover.c: directories against rows, torn reels, deletions half done. What is wrong with single
+ * files or further directories is counted in `opening`; *ret_numbers_unknown: some file may have
+ * fragments that the index does not tell of. */
+KN_MUST_CHECK int frag_recover(struct frag_store *store, struct frag_store_opening *opening,
+                               bool *ret_numbers_unknown);
 
 #endif

@@ -114,7 +114,27 @@ struct known {
     struct frag_store_opening *opening;
 };
 
-/* A directory the journal names: online when the identity file there says the same. */
+static bool is_online(const struct frag_store *store, const char *path, const uint8_t *id) {
+    struct frag_folder_identity identity;
+    return read_identity(store->io, path, &identity) == 0 &&
+           memcmp(identity.store_id, store->id, FRAG_ID_BYTES) == 0 &&
+           memcmp(identity.folder_id, id, FRAG_ID_BYTES) == 0;
+}
+
+static int add_journalled(struct known *known, const uint8_t *id,
+                          const struct frag_value_folder *folder) {
+    bool online = is_online(known->store, folder->path, id);
+    int rc = add_folder(known->store, folder->number, id, folder->path, online);
+    if (rc == 0 && !online) {
+        known->opening->offline_folders++;
+        kn_log_warn("storage directory is not there: its video cannot be read for now",
+                    kn_str("folder", folder->path));
+    }
+    return rc;
+}
+
+/* A directory the journal names: its number counts, and it is online when the identity file there
+ * says the same. */
 static int add_known(struct frag_catalog_value key, struct frag_catalog_value value, void *user) {
     struct known *known = user;
     struct frag_store *store = known->store;
@@ -128,17 +148,11 @@ static int add_known(struct frag_catalog_value key, struct frag_catalog_value va
         return -ENOMEM;
     }
     int rc = frag_value_read_folder(value, folder);
-    if (rc == 0 && folder->number != 0 && folder_by_id(store, id) == NULL) {
-        struct frag_folder_identity identity;
-        bool online = read_identity(store->io, folder->path, &identity) == 0 &&
-                      memcmp(identity.store_id, store->id, FRAG_ID_BYTES) == 0 &&
-                      memcmp(identity.folder_id, id, FRAG_ID_BYTES) == 0;
-        rc = add_folder(store, folder->number, id, folder->path, online);
-        if (rc == 0 && !online) {
-            known->opening->offline_folders++;
-            kn_log_warn("storage directory is not there: its video cannot be read for now",
-                        kn_str("folder", folder->path));
-        }
+    struct frag_folder *there = folder_by_id(store, id);
+    if (rc == 0 && folder->number != 0 && there == NULL) {
+        rc = add_journalled(known, id, folder);
+    } else if (rc == 0 && folder->number != 0 && there->number != 0) {
+        there->number = folder->number;
     }
     free(folder);
     return rc;
@@ -156,6 +170,7 @@ static int add_all_known(struct frag_store *store, struct frag_store_opening *op
         return 0;
     }
     struct known known = {.store = store, .opening = opening};
+    store->journal_read = true;
     int rc = frag_catalog_each(catalog, FRAG_CATALOG_STORE, add_known, &known);
     frag_catalog_close(catalog);
     return rc;
@@ -171,14 +186,36 @@ static uint16_t free_number(const struct frag_store *store) {
     return number;
 }
 
-/* A directory the configuration names: known, moved, or new. */
-static int add_configured(struct frag_store *store, const char *path,
+static bool exists(struct frag_io *io, const char *folder, const char *name) {
+    char path[FRAG_FOLDER_PATH_BYTES];
+    if (join(folder, name, path, sizeof(path)) < 0) {
+        return false;
+    }
+    int fd = io->open(io, path, FRAG_IO_READ);
+    if (fd >= 0) {
+        (void)io->close(io, fd);
+    }
+    return fd >= 0;
+}
+
+/* Its identity says this store, and the store's own journal does not know it: ids that follow from
+ * a seed are the same in many stores. Without a journal in it, it was made by an opening that was
+ * stopped. */
+static bool is_stranger(struct frag_store *store, const char *path,
+                        const struct frag_folder_identity *identity) {
+    bool known = !store->journal_read || folder_by_id(store, identity->folder_id) != NULL;
+    return identity->main || (!known && exists(store->io, path, "journal"));
+}
+
+/* A directory the configuration names: known, moved, or new; a new one only where `make`. */
+static int add_configured(struct frag_store *store, const char *path, bool make,
                           struct frag_store_opening *opening) {
     struct frag_folder_identity identity;
     int rc = read_identity(store->io, path, &identity);
     if (rc == 0) {
-        if (memcmp(identity.store_id, store->id, FRAG_ID_BYTES) != 0) {
-            say(opening, "%s belongs to another store; name another directory", path);
+        if (memcmp(identity.store_id, store->id, FRAG_ID_BYTES) != 0 ||
+            is_stranger(store, path, &identity)) {
+            say(opening, "%s belongs to another store, or is one; name another directory", path);
             return -EXDEV;
         }
         struct frag_folder *folder = folder_by_id(store, identity.folder_id);
@@ -197,7 +234,7 @@ static int add_configured(struct frag_store *store, const char *path,
         }
         return 0;
     }
-    if (rc == -ENOENT && is_away(store, path)) {
+    if (rc == -ENOENT && (!make || is_away(store, path))) {
         return 0; /* its disk is not mounted: nothing is made on the one below */
     }
     if (rc != -ENOENT || store->mode == FRAG_STORE_READ) {
@@ -206,25 +243,17 @@ static int add_configured(struct frag_store *store, const char *path,
     }
     rc = frag_folder_make(store->io, path);
     memcpy(identity.store_id, store->id, FRAG_ID_BYTES);
-    frag_random_bytes(&store->random, identity.folder_id, FRAG_ID_BYTES);
+    /* By chance also where ids follow from a seed: two directories must never be taken for one. */
+    struct frag_random chance;
+    frag_random_init(&chance, 0);
+    frag_random_bytes(&chance, identity.folder_id, FRAG_ID_BYTES);
+    frag_random_finish(&chance);
     identity.main = false;
     rc = rc < 0 ? rc : write_identity(store->io, path, &identity);
     return rc < 0 ? rc : add_folder(store, free_number(store), identity.folder_id, path, true);
 }
 
 /* ---- the main directory ---- */
-
-static bool exists(struct frag_io *io, const char *folder, const char *name) {
-    char path[FRAG_FOLDER_PATH_BYTES];
-    if (join(folder, name, path, sizeof(path)) < 0) {
-        return false;
-    }
-    int fd = io->open(io, path, FRAG_IO_READ);
-    if (fd >= 0) {
-        (void)io->close(io, fd);
-    }
-    return fd >= 0;
-}
 
 /* Where nothing is: a new store, unless one of the other directories belongs to an old one. */
 static int make_main(struct frag_store *store, const struct frag_store_config *config,
@@ -310,7 +339,38 @@ static int put_folder(struct frag_store *store, const struct frag_folder *folder
     return rc;
 }
 
+static int find_folder(const struct frag_io_entry *entry, void *user) {
+    bool *any = user;
+    *any = *any || entry->folder;
+    return 0;
+}
+
+/* There is video and no copy of the journal, which alone says whose it is: never made anew without
+ * a word. */
+static bool has_lost_journal(const struct frag_store *store) {
+    bool reels = false;
+    for (size_t i = 0; i < store->folder_count; i++) {
+        const struct frag_folder *folder = &store->folders[i];
+        char path[FRAG_FOLDER_PATH_BYTES];
+        if (!folder->online || join(folder->path, "reels", path, sizeof(path)) < 0) {
+            continue;
+        }
+        if (exists(store->io, folder->path, "journal")) {
+            return false;
+        }
+        (void)store->io->list(store->io, path, find_folder, &reels);
+    }
+    return reels;
+}
+
 static int open_catalog(struct frag_store *store, struct frag_store_opening *opening) {
+    if (has_lost_journal(store)) {
+        say(opening,
+            "the journal of %s is gone: streams, holds and gaps stand in it alone; bring it back "
+            "from a backup or another storage directory",
+            store->data);
+        return KN_E_MALFORMED;
+    }
     const char *folders[FRAG_CATALOG_FOLDERS_MAX];
     struct frag_catalog_config config = {
         .io = store->io, .folders = folders, .read_only = store->mode == FRAG_STORE_READ};
@@ -377,8 +437,7 @@ static bool is_network(const struct frag_store *store, const char *path) {
     return false;
 }
 
-/* SQLite and the journal count on locks and syncs that network file systems do not keep. */
-static int check_file_systems(const struct frag_store *store, struct frag_store_opening *opening) {
+static void warn_of_networks(const struct frag_store *store) {
     for (size_t i = 1; i < store->folder_count; i++) {
         if (store->folders[i].online && is_network(store, store->folders[i].path)) {
             kn_log_warn("storage directory is on a network file system: a sync there may promise "
@@ -386,6 +445,10 @@ static int check_file_systems(const struct frag_store *store, struct frag_store_
                         kn_str("folder", store->folders[i].path));
         }
     }
+}
+
+/* SQLite and the journal count on locks and syncs that network file systems do not keep. */
+static int check_main(const struct frag_store *store, struct frag_store_opening *opening) {
     if (is_network(store, store->data)) {
         say(opening,
             "%s is on a network file system, which keeps neither locks nor syncs: use a local disk",
@@ -395,15 +458,69 @@ static int check_file_systems(const struct frag_store *store, struct frag_store_
     return 0;
 }
 
+/* Numbers that no journal knows were given before the journal was read: they make way. */
+static void renumber(struct frag_store *store) {
+    bool known[FRAG_CATALOG_FOLDERS_MAX] = {false};
+    for (size_t i = 0; i < store->folder_count; i++) {
+        struct frag_catalog_value value;
+        uint8_t key[FRAG_KEY_BYTES_MAX];
+        size_t bytes = frag_key_of(FRAG_KEY_FOLDER, store->folders[i].id, key);
+        known[i] =
+            store->folders[i].number == 0 ||
+            frag_catalog_get(store->clerk.catalog, FRAG_CATALOG_STORE, key, bytes, &value) == 0;
+        store->folders[i].number = known[i] ? store->folders[i].number : 0;
+    }
+    for (size_t i = 0; i < store->folder_count; i++) {
+        if (!known[i]) {
+            store->folders[i].number = free_number(store);
+        }
+    }
+}
+
+/* The main copy may have been damaged, and said nothing of a directory that another copy names.
+ * That one's own copy belongs to the catalog too, so it is opened once more. */
+static int open_whole_catalog(struct frag_store *store, struct frag_store_opening *opening) {
+    struct known known = {.store = store, .opening = opening};
+    size_t count = 0;
+    int rc = 0;
+    do {
+        frag_catalog_close(store->clerk.catalog);
+        store->clerk.catalog = NULL;
+        count = store->folder_count;
+        rc = open_catalog(store, opening);
+        rc = rc < 0
+                 ? rc
+                 : frag_catalog_each(store->clerk.catalog, FRAG_CATALOG_STORE, add_known, &known);
+    } while (rc >= 0 && store->folder_count > count);
+    if (rc >= 0) {
+        renumber(store);
+    }
+    return rc;
+}
+
+static int add_all_configured(struct frag_store *store, const struct frag_store_config *config,
+                              bool make, struct frag_store_opening *opening) {
+    int rc = 0;
+    for (size_t i = 0; i < config->folder_count && rc >= 0; i++) {
+        rc = add_configured(store, config->folders[i], make, opening);
+    }
+    return rc;
+}
+
+/* New directories come last: only the whole catalog tells which ones are away. */
 int frag_open_folders(struct frag_store *store, const struct frag_store_config *config,
                       struct frag_store_opening *opening) {
     int rc = open_main(store, config, opening);
     rc = rc < 0 || opening->created ? rc : add_all_known(store, opening);
-    for (size_t i = 0; i < config->folder_count && rc >= 0; i++) {
-        rc = add_configured(store, config->folders[i], opening);
+    rc = rc < 0 ? rc : add_all_configured(store, config, false, opening);
+    rc = rc < 0 ? rc : check_main(store, opening);
+    rc = rc < 0 ? rc : open_whole_catalog(store, opening);
+    size_t count = store->folder_count;
+    rc = rc < 0 ? rc : add_all_configured(store, config, true, opening);
+    if (rc >= 0 && store->folder_count > count) {
+        rc = open_whole_catalog(store, opening);
     }
-    rc = rc < 0 ? rc : check_file_systems(store, opening);
-    rc = rc < 0 ? rc : open_catalog(store, opening);
+    warn_of_networks(store);
     for (size_t i = 0; i < store->folder_count && rc >= 0; i++) {
         if (store->mode == FRAG_STORE_WRITE) {
             rc = put_folder(store, &store->folders[i]);

@@ -79,7 +79,30 @@ static void load_mark(struct frag_stream *stream) {
     }
 }
 
-/* What is in a directory that is away may be unknown: an index made meanwhile has no rows of it. No
+int frag_open_raise_mark(struct frag_stream *stream, const struct frag_value_mark *mark) {
+    load_mark(stream);
+    struct frag_value_mark high = stream->marked ? stream->mark : (struct frag_value_mark){0};
+    if (stream->marked && high.ordinal >= mark->ordinal) {
+        return 0;
+    }
+    high.sequence = mark->sequence > high.sequence ? mark->sequence : high.sequence;
+    high.ordinal = mark->ordinal;
+    high.discontinuities =
+        mark->discontinuities > high.discontinuities ? mark->discontinuities : high.discontinuities;
+    uint8_t key[FRAG_KEY_BYTES_MAX];
+    uint8_t room[64];
+    struct kn_writer writer;
+    kn_writer_init(&writer, room, sizeof(room));
+    frag_value_write_mark(&writer, &high);
+    size_t key_bytes = frag_key_of(FRAG_KEY_MARK, stream->id, key);
+    int rc = kn_writer_status(&writer);
+    return rc < 0 ? rc
+                  : frag_catalog_put(stream->store->clerk.catalog, FRAG_CATALOG_STORE, key,
+                                     key_bytes, writer.data, writer.size);
+}
+
+/* What is in a directory that is away, or in a file that was left alone, may be unknown: an index
+ * made meanwhile has no rows of it. No
  * ordinal and no count of discontinuities is ever above its fragment's sequence, so where this
  * start's sequences begin, none was used. Once the directory is back its rows tell. */
 static void leap(struct frag_stream *stream) {
@@ -93,7 +116,7 @@ static void leap(struct frag_stream *stream) {
 
 /* Numbers go on behind the highest one, with one ordinal burnt: the fragment that was being built
  * when the store stopped may have been named to a live viewer. */
-static int load_numbers(struct frag_stream *stream, struct frag_index *index, bool any_away) {
+static int load_numbers(struct frag_stream *stream, struct frag_index *index, bool unknown) {
     struct frag_index_found found;
     int rc = frag_index_latest(index, stream->id, &found);
     if (rc < 0 && rc != -ENOENT) {
@@ -117,7 +140,7 @@ static int load_numbers(struct frag_stream *stream, struct frag_index *index, bo
         stream->discontinuities = high.discontinuities;
         stream->discontinuity = true;
     }
-    if (any_away) {
+    if (unknown) {
         leap(stream);
     }
     frag_stream_lift_ordinals(stream);
@@ -157,10 +180,10 @@ static int add_total(const struct frag_index_totals *totals, void *user) {
 }
 
 static int load_list(struct frag_stream **list, size_t count, struct frag_index *index,
-                     struct frag_store_opening *opening) {
+                     bool unknown, struct frag_store_opening *opening) {
     int rc = 0;
     for (size_t i = 0; i < count && rc >= 0; i++) {
-        rc = load_numbers(list[i], index, opening->offline_folders > 0);
+        rc = load_numbers(list[i], index, unknown);
         if (rc >= 0 && list[i]->store->mode == FRAG_STORE_WRITE) {
             rc = note_stop(list[i]);
         }
@@ -170,9 +193,10 @@ static int load_list(struct frag_stream **list, size_t count, struct frag_index 
     return rc;
 }
 
-int frag_open_numbers(struct frag_store *store, struct frag_index *index,
+int frag_open_numbers(struct frag_store *store, struct frag_index *index, bool unknown,
                       struct frag_store_opening *opening) {
     int rc = frag_index_each_total(index, add_total, store);
-    rc = rc < 0 ? rc : load_list(store->streams, store->stream_count, index, opening);
-    return rc < 0 ? rc : load_list(store->gone, store->gone_count, index, opening);
+    unknown = unknown || opening->offline_folders > 0;
+    rc = rc < 0 ? rc : load_list(store->streams, store->stream_count, index, unknown, opening);
+    return rc < 0 ? rc : load_list(store->gone, store->gone_count, index, unknown, opening);
 }

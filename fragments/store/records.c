@@ -146,7 +146,7 @@ int frag_records_commit(struct frag_records *records) {
         return 0;
     }
     struct frag_write *write = NULL;
-    int rc = frag_writer_ready(records->writer);
+    int rc = frag_writer_ready(records->writer, records->bytes);
     rc = rc < 0 ? rc : make_write(records, &write);
     rc = rc < 0 ? rc
                 : frag_writer_submit(records->writer, write,
@@ -276,6 +276,7 @@ void frag_records_close(struct frag_records *records, enum frag_gap_cause cause)
     int rc = frag_records_commit(records);
     if (rc < 0) {
         tell_lost(records, rc);
+        frag_writer_discontinuity(records->writer, NULL);
     }
     frag_writer_close(records->writer, cause);
     destroy(records);

@@ -25,6 +25,7 @@ enum todo_kind {
 struct todo {
     enum todo_kind kind;
     struct frag_folder *folder;
+    bool found, done; /* a lost reel whose file is there, under another name; and was taken */
     struct frag_index_reel reel; /* `path` is the todo's own */
 };
 
@@ -36,6 +37,7 @@ struct work {
     struct todo *todos;
     size_t count, room;
     unsigned changes;                    /* since the last commit */
+    bool numbers_unknown;                /* a file may have numbers that nothing else tells of */
     struct frag_check_progress progress; /* of files that had no row */
 };
 
@@ -111,32 +113,28 @@ static int settle(struct work *work) {
     return frag_index_commit(work->index, false);
 }
 
+/* The file cannot be taken: what the transaction has of it goes, the row that was there stays. */
+static void undo(struct work *work) {
+    work->changes = 0;
+    frag_index_rollback(work->index);
+}
+
 static int drop_row(struct work *work, int64_t row) {
     int rc = begin(work);
     rc = rc < 0 ? rc : frag_index_drop_reel(work->index, row);
     return rc < 0 ? rc : changed(work);
 }
 
-/* ---- lost and deleted ---- */
+/* ---- deleted ---- */
 
-static int note_lost(struct work *work, const struct todo *todo) {
-    const struct frag_index_reel *reel = &todo->reel;
-    struct frag_stream *stream = frag_stream_by_id(work->store, reel->identity.stream_id);
-    if (reel->fragments == 0 || stream == NULL || stream->deleting) {
-        return 0;
+/* Of the disk, not of the store: the next start tries again. */
+static int leave_deletion(const struct todo *todo, int error) {
+    if (error == -ENOMEM) {
+        return error;
     }
-    work->opening->lost_files++;
-    kn_log_error("a reel is gone: its file was removed or its disk has lost it",
-                 kn_str("stream", stream->name), kn_str("folder", todo->folder->path),
-                 kn_str("reel", reel->path), kn_uint("fragments", reel->fragments));
-    const struct frag_gap_entry gap = {
-        .gap = {.from = reel->span.server_min,
-                .to = reel->span.server_max,
-                .cause = FRAG_GAP_FILE_LOST},
-        .ordinal = reel->span.first_ordinal,
-        .ordinals = (uint32_t)(reel->span.last_ordinal - reel->span.first_ordinal + 1),
-    };
-    return frag_gaps_add(stream, &gap);
+    kn_log_warn("a reel cannot be deleted yet", kn_str("folder", todo->folder->path),
+                kn_str("reel", todo->reel.path), kn_err("error", error));
+    return 0;
 }
 
 static int finish_deletion(struct work *work, const struct todo *todo) {
@@ -144,16 +142,13 @@ static int finish_deletion(struct work *work, const struct todo *todo) {
     struct frag_io *io = work->store->io;
     int rc = frag_folder_join(todo->folder, todo->reel.path, path, sizeof(path));
     rc = rc < 0 ? rc : io->unlink(io, path);
-    if (rc < 0 && rc != -ENOENT) {
-        return rc;
-    }
     char *slash = strrchr(path, '/');
     if (rc == 0 && slash != NULL) {
         *slash = '\0';
         rc = io->sync_folder(io, path);
     }
     if (rc < 0 && rc != -ENOENT) {
-        return rc;
+        return leave_deletion(todo, rc);
     }
     work->opening->finished_deletions++;
     return drop_row(work, todo->reel.row);
@@ -186,6 +181,54 @@ static int add_closed(struct work *work, struct frag_folder *folder,
     return rc;
 }
 
+/* Of this file: the index cannot take it, and the transaction is as it was. */
+static bool is_refusal(int rc) {
+    return rc == -EEXIST || rc == -EINVAL || rc == KN_E_MALFORMED || rc == KN_E_LIMIT;
+}
+
+static void leave(struct work *work, const struct frag_folder *folder, const char *path,
+                  int error) {
+    work->opening->damaged_files++;
+    work->numbers_unknown = true;
+    kn_log_error("a reel cannot be taken into the index", kn_str("folder", folder->path),
+                 kn_str("reel", path), kn_err("error", error));
+}
+
+/* In place of the row there was, in one transaction with nothing else. */
+static int replace_row(struct work *work, const struct todo *todo, struct frag_folder *folder,
+                       const struct frag_mended *mended) {
+    int rc = settle(work);
+    rc = rc < 0 ? rc : begin(work);
+    rc = rc < 0 ? rc : frag_index_drop_reel(work->index, todo->reel.row);
+    if (rc < 0) {
+        return rc;
+    }
+    rc = mended->outcome == FRAG_MEND_CLOSED ? add_closed(work, folder, mended) : 0;
+    if (is_refusal(rc)) {
+        undo(work);
+        leave(work, folder, mended->reel.path, rc);
+        return 0;
+    }
+    return rc < 0 ? rc : changed(work);
+}
+
+static int take_closing(struct work *work, const struct todo *todo,
+                        const struct frag_mended *mended) {
+    work->opening->recovered_fragments += mended->found;
+    if (mended->outcome == FRAG_MEND_DAMAGED) {
+        work->opening->damaged_files++;
+        work->numbers_unknown = true;
+        return 0; /* the rows it has stay */
+    }
+    if (mended->outcome == FRAG_MEND_FOREIGN) {
+        work->opening->foreign_files++;
+    } else {
+        work->opening->recovered_reels++;
+    }
+    int rc = frag_lost_fragments(work->index, todo->folder, &todo->reel, mended, work->opening);
+    return rc < 0 ? rc : replace_row(work, todo, todo->folder, mended);
+}
+
 static int finish_closing(struct work *work, const struct todo *todo) {
     const struct frag_mend_request request = {
         .store = work->store,
@@ -200,27 +243,17 @@ static int finish_closing(struct work *work, const struct todo *todo) {
     if (rc < 0) {
         return rc;
     }
-    work->opening->recovered_fragments += mended.found;
-    if (mended.outcome == FRAG_MEND_DAMAGED) {
-        kn_writer_finish(&mended.table);
-        work->opening->damaged_files++;
-        return 0; /* the rows it has stay */
-    }
-    work->opening->recovered_reels++;
-    rc = begin(work);
-    rc = rc < 0 ? rc : frag_index_drop_reel(work->index, todo->reel.row);
-    if (rc == 0 && mended.outcome == FRAG_MEND_CLOSED) {
-        rc = add_closed(work, todo->folder, &mended);
-    }
+    rc = take_closing(work, todo, &mended);
     kn_writer_finish(&mended.table);
-    return rc < 0 ? rc : changed(work);
+    return rc;
 }
 
 static int do_todo(struct work *work, const struct todo *todo) {
     int rc = 0;
     switch (todo->kind) {
     case TODO_LOST:
-        rc = note_lost(work, todo);
+        rc =
+            todo->found ? 0 : frag_lost_reel(work->store, todo->folder, &todo->reel, work->opening);
         return rc < 0 ? rc : drop_row(work, todo->reel.row);
     case TODO_DELETE:
         return finish_deletion(work, todo);
@@ -228,6 +261,41 @@ static int do_todo(struct work *work, const struct todo *todo) {
         return finish_closing(work, todo);
     }
     return rc;
+}
+
+static int do_todos(struct work *work, bool lost) {
+    int rc = 0;
+    for (size_t i = 0; i < work->count && rc >= 0; i++) {
+        struct todo *todo = &work->todos[i];
+        rc = todo->done || (todo->kind == TODO_LOST) != lost ? 0 : do_todo(work, todo);
+    }
+    return rc;
+}
+
+/* The lost row of this reel: a person has moved its file. *ret_todo is NULL where there is none. */
+static int find_lost(struct work *work, const struct frag_reel_identity *identity,
+                     struct todo **ret_todo) {
+    char path[FRAG_INDEX_PATH_BYTES];
+    struct frag_index_reel reel;
+    *ret_todo = NULL;
+    int rc = work->count == 0
+                 ? -ENOENT
+                 : frag_index_find_reel(work->index, identity->reel_id, path, sizeof(path), &reel);
+    size_t low = 0;
+    size_t high = rc == 0 ? work->count : 0;
+    while (low < high) { /* they are in order of their rows, as the index told them */
+        size_t middle = low + (high - low) / 2;
+        if (work->todos[middle].reel.row < reel.row) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    if (rc == 0 && low < work->count && work->todos[low].reel.row == reel.row &&
+        work->todos[low].kind == TODO_LOST) {
+        *ret_todo = &work->todos[low];
+    }
+    return rc == -ENOENT ? 0 : rc;
 }
 
 static bool is_copy_of_another(struct work *work, const struct frag_mended *mended) {
@@ -241,6 +309,19 @@ static bool is_copy_of_another(struct work *work, const struct frag_mended *mend
                                     row.number.sequence, &found) == 0;
 }
 
+/* Copying held fragments was not finished: the reel they are copied from is still there. */
+static int remove_copy(struct work *work, struct frag_folder *folder,
+                       const struct frag_mended *mended) {
+    char path[FRAG_FOLDER_PATH_BYTES + FRAG_REEL_PATH_BYTES];
+    int rc = frag_folder_join(folder, mended->reel.path, path, sizeof(path));
+    rc = rc < 0 ? rc : work->store->io->unlink(work->store->io, path);
+    if (rc < 0) {
+        kn_log_warn("a copy that is not needed cannot be removed", kn_str("folder", folder->path),
+                    kn_str("reel", mended->reel.path), kn_err("error", rc));
+    }
+    return rc == -ENOMEM ? rc : 0; /* the next start tries again */
+}
+
 static int add_mended(struct work *work, struct frag_folder *folder,
                       const struct frag_mended *mended) {
     struct frag_stream *stream = frag_stream_by_id(work->store, mended->reel.identity.stream_id);
@@ -250,27 +331,34 @@ static int add_mended(struct work *work, struct frag_folder *folder,
                     kn_str("folder", folder->path), kn_str("reel", mended->reel.path));
         return 0;
     }
-    /* Copying held fragments was not finished: the reel they are copied from is still there. */
-    if ((mended->reel.identity.flags & FRAG_REEL_KEPT) != 0) {
-        int rc = settle(work);
-        if (rc < 0) {
-            return rc;
-        }
-        if (is_copy_of_another(work, mended)) {
-            char path[FRAG_FOLDER_PATH_BYTES + FRAG_REEL_PATH_BYTES];
-            rc = frag_folder_join(folder, mended->reel.path, path, sizeof(path));
-            return rc < 0 ? rc : work->store->io->unlink(work->store->io, path);
-        }
+    if ((mended->reel.identity.flags & FRAG_REEL_KEPT) != 0 && is_copy_of_another(work, mended)) {
+        return remove_copy(work, folder, mended);
     }
-    int rc = begin(work);
+    struct todo *lost = NULL;
+    int rc = find_lost(work, &mended->reel.identity, &lost);
+    if (rc == 0 && lost != NULL) {
+        rc = frag_lost_fragments(work->index, lost->folder, &lost->reel, mended, work->opening);
+        rc = rc < 0 ? rc : replace_row(work, lost, folder, mended);
+        lost->done = true;
+        return rc;
+    }
+    rc = rc < 0 ? rc : begin(work);
     rc = rc < 0 ? rc : add_closed(work, folder, mended);
-    if (rc == -EEXIST || rc == -EINVAL || rc == KN_E_MALFORMED || rc == KN_E_LIMIT) {
-        work->opening->damaged_files++;
-        kn_log_error("a reel cannot be taken into the index", kn_str("folder", folder->path),
-                     kn_str("reel", mended->reel.path), kn_err("error", rc));
+    if (is_refusal(rc)) {
+        leave(work, folder, mended->reel.path, rc);
         rc = 0;
     }
     return rc < 0 ? rc : changed(work);
+}
+
+/* A kept reel is taken later; until then its lost row is no loss. */
+static int spare_lost(struct work *work, const struct frag_mended *mended) {
+    struct todo *lost = NULL;
+    int rc = find_lost(work, &mended->reel.identity, &lost);
+    if (lost != NULL) {
+        lost->found = true;
+    }
+    return rc;
 }
 
 static int add_file(struct work *work, struct frag_folder *folder, struct frag_file *file,
@@ -287,16 +375,20 @@ static int add_file(struct work *work, struct frag_folder *folder, struct frag_f
     case FRAG_MEND_CLOSED:
         work->opening->recovered_reels += mended.scanned ? 1 : 0;
         work->opening->recovered_fragments += mended.found;
+        work->numbers_unknown = work->numbers_unknown || mended.damaged;
         rc = add_mended(work, folder, &mended);
         break;
     case FRAG_MEND_EMPTY:
+        break;
     case FRAG_MEND_LATER:
+        rc = spare_lost(work, &mended);
         break;
     case FRAG_MEND_FOREIGN:
         work->opening->foreign_files++;
         break;
     case FRAG_MEND_DAMAGED:
         work->opening->damaged_files++;
+        work->numbers_unknown = true;
         break;
     }
     kn_writer_finish(&mended.table);
@@ -339,25 +431,43 @@ static int add_files(struct work *work, bool kept_later) {
     return rc;
 }
 
+/* A further directory that cannot be listed is offline for this run, and its rows stay. */
+static int list_folder(struct work *work, size_t i) {
+    struct frag_folder *folder = &work->store->folders[i];
+    int rc = frag_file_list_read(work->store->io, folder->path, &work->lists[i]);
+    if (rc >= 0 || folder->number == 0 || rc == -ENOMEM || rc == -EMFILE || rc == -ENFILE) {
+        return rc;
+    }
+    frag_file_list_finish(&work->lists[i]);
+    folder->online = false;
+    work->opening->offline_folders++;
+    kn_log_error("storage directory cannot be listed: its video cannot be read for now",
+                 kn_str("folder", folder->path), kn_err("error", rc));
+    return 0;
+}
+
+/* Rows of lost reels go once the files without rows were looked at: one of them may be the reel,
+ * moved by hand. Before the kept reels, though, which are no copies of what is lost. */
 static int run(struct work *work) {
     struct frag_store *store = work->store;
     int rc = 0;
     for (size_t i = 0; i < store->folder_count && rc >= 0; i++) {
-        if (store->folders[i].online) {
-            rc = frag_file_list_read(store->io, store->folders[i].path, &work->lists[i]);
-        }
+        rc = store->folders[i].online ? list_folder(work, i) : 0;
     }
-    rc = rc < 0 ? rc : frag_index_each_reel(work->index, compare_row, work);
-    for (size_t i = 0; i < work->count && rc >= 0; i++) {
-        rc = do_todo(work, &work->todos[i]);
+    if (rc >= 0) {
+        rc = frag_index_each_reel(work->index, compare_row, work);
+        rc = rc == -EIO ? KN_E_MALFORMED : rc; /* the index cannot be read: it is made again */
     }
+    rc = rc < 0 ? rc : do_todos(work, false);
     count_files(work);
     rc = rc < 0 ? rc : add_files(work, true);
+    rc = rc < 0 ? rc : do_todos(work, true);
     rc = rc < 0 ? rc : add_files(work, false);
     return rc < 0 ? rc : settle(work);
 }
 
-int frag_recover(struct frag_store *store, struct frag_store_opening *opening) {
+int frag_recover(struct frag_store *store, struct frag_store_opening *opening,
+                 bool *ret_numbers_unknown) {
     struct work work = {.store = store, .opening = opening, .index = store->clerk.index};
     int rc = run(&work);
     if (rc < 0 && work.changes > 0) {
@@ -369,6 +479,9 @@ int frag_recover(struct frag_store *store, struct frag_store_opening *opening) {
     free(work.todos);
     for (size_t i = 0; i < store->folder_count; i++) {
         frag_file_list_finish(&work.lists[i]);
+    }
+    if (rc >= 0) {
+        *ret_numbers_unknown = work.numbers_unknown;
     }
     return rc;
 }

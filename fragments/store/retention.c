@@ -254,7 +254,7 @@ static int do_pass(struct pass *pass) {
         return -ENOMEM;
     }
     finish_marked(pass);
-    int rc = frag_janitor_doubt(&pass->gathering, &doubt);
+    int rc = frag_janitor_doubt(&pass->gathering, false, &doubt);
     rc = rc < 0 ? rc : frag_gather_reels(&pass->gathering, doubt != FRAG_DOUBT_NONE);
     rc = rc < 0 ? rc : take_all(pass);
     rc = rc < 0 ? rc : erase_streams(pass);

@@ -122,6 +122,7 @@ struct frag_doubt_facts {
     struct kn_wall newest; /* server time of the newest stored fragment; INT64_MIN: none */
     bool all_expire;       /* every reel of all streams would go by age at once, and they are more
                             * than one */
+    bool one_expires;      /* likewise of one stream; asked at opening */
     bool confirmed;        /* an operator said it was right, when moved_ns was 0 */
     enum frag_doubt before;
 };
@@ -131,12 +132,13 @@ enum frag_doubt frag_doubt_decide(const struct frag_doubt_facts *facts);
 const char *frag_doubt_text(enum frag_doubt doubt);
 /* The kernel says that the machine's clock is synchronised. */
 bool frag_clock_synchronised(const struct kn_clock *clock);
-/* newest and all_expire, as the gathering's index has them. */
-KN_MUST_CHECK int frag_gather_doubt(struct frag_gathering *gathering,
+/* newest, all_expire and one_expires, as the gathering's index has them. */
+KN_MUST_CHECK int frag_gather_doubt(struct frag_gathering *gathering, bool opening,
                                     struct frag_doubt_facts *ret_facts);
 
 /* The janitor's view of the clock, as of now (janitor.c). Also without a janitor. */
-KN_MUST_CHECK int frag_janitor_doubt(struct frag_gathering *gathering, enum frag_doubt *ret_doubt);
+KN_MUST_CHECK int frag_janitor_doubt(struct frag_gathering *gathering, bool opening,
+                                     enum frag_doubt *ret_doubt);
 
 /* ---- a pass (retention.c); one at a time ---- */
 

@@ -24,7 +24,7 @@ enum frag_doubt frag_doubt_decide(const struct frag_doubt_facts *facts) {
     if (is_after(facts->newest, facts->now, TOLERANCE_NS)) {
         return FRAG_DOUBT_FUTURE;
     }
-    return facts->all_expire ? FRAG_DOUBT_ALL : FRAG_DOUBT_NONE;
+    return facts->all_expire || facts->one_expires ? FRAG_DOUBT_ALL : FRAG_DOUBT_NONE;
 }
 
 const char *frag_doubt_text(enum frag_doubt doubt) {
@@ -36,7 +36,7 @@ const char *frag_doubt_text(enum frag_doubt doubt) {
     case FRAG_DOUBT_FUTURE:
         return "fragments are stored with times more than 5 minutes in the future";
     case FRAG_DOUBT_ALL:
-        return "everything that is stored would expire at once";
+        return "everything that is stored, or all of a stream, would expire at once";
     }
     return NULL;
 }
@@ -58,8 +58,18 @@ static int count_ordinary(const struct frag_index_reel *reel, void *user) {
     return counting->ordinary > 1 ? -ECANCELED : 0; /* enough is known */
 }
 
-/* Only where every stream's newest fragment is expired: as a rule nothing is counted. Kept reels
- * are expired as long as they are there. */
+/* Would a stream lose more than one ordinary reel at once, down to its last? Asked only where its
+ * newest fragment is expired: as a rule nothing is counted. */
+static int count_one(struct frag_gathering *gathering, size_t i, struct frag_doubt_facts *facts) {
+    struct counting counting = {0};
+    int rc = frag_index_each_reel_of(gathering->index, gathering->which[i]->id, count_ordinary,
+                                     &counting);
+    facts->one_expires = facts->one_expires || counting.ordinary > 1;
+    return rc == -ECANCELED ? 0 : rc;
+}
+
+/* Only where every stream's newest fragment is expired. Kept reels are expired as long as they are
+ * there. */
 static int count_all(struct frag_gathering *gathering, struct frag_doubt_facts *facts) {
     struct counting counting = {0};
     int rc = 0;
@@ -73,7 +83,8 @@ static int count_all(struct frag_gathering *gathering, struct frag_doubt_facts *
     return rc == -ECANCELED ? 0 : rc;
 }
 
-int frag_gather_doubt(struct frag_gathering *gathering, struct frag_doubt_facts *ret_facts) {
+int frag_gather_doubt(struct frag_gathering *gathering, bool opening,
+                      struct frag_doubt_facts *ret_facts) {
     const struct frag_plan *plan = &gathering->plan;
     struct frag_doubt_facts facts = {.now = plan->now, .newest = {INT64_MIN}, .all_expire = true};
     bool any = false;
@@ -95,7 +106,16 @@ int frag_gather_doubt(struct frag_gathering *gathering, struct frag_doubt_facts 
         facts.newest = end.ns > facts.newest.ns ? end : facts.newest;
         end = frag_plan_expiry(end, found.row.duration_ns);
         end = frag_plan_expiry(end, plan->streams[i].retention_ns);
-        facts.all_expire = facts.all_expire && end.ns <= plan->now.ns;
+        bool expired = end.ns <= plan->now.ns;
+        facts.all_expire = facts.all_expire && expired;
+        /* While the store is open this is how a stream ends whose camera is gone, or whose
+         * retention was made shorter. */
+        rc = opening && expired && plan->streams[i].retention_ns > 0
+                 ? count_one(gathering, i, &facts)
+                 : 0;
+        if (rc < 0) {
+            return rc;
+        }
     }
     facts.all_expire = facts.all_expire && any;
     int rc = facts.all_expire ? count_all(gathering, &facts) : 0;

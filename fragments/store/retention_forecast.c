@@ -110,7 +110,7 @@ int frag_retention_plan(struct frag_store *store, struct kn_wall until,
     if (rc < 0) {
         return rc;
     }
-    rc = frag_janitor_doubt(&gathering, &doubt);
+    rc = frag_janitor_doubt(&gathering, false, &doubt);
     rc = rc < 0 ? rc : frag_gather_reels(&gathering, doubt != FRAG_DOUBT_NONE);
     if (rc == 0) {
         summary.clock_in_doubt = doubt != FRAG_DOUBT_NONE;

@@ -293,7 +293,9 @@ static int unlink_reel(struct frag_folder *folder, void *user) {
     const char *below = user;
     struct frag_io *io = folder->store->io;
     char path[PATH_BYTES];
-    int rc = frag_folder_join(folder, below, path, sizeof(path));
+    /* What is not there may only be unmounted: then its row is all that speaks of it. */
+    int rc = frag_folder_check(folder);
+    rc = rc < 0 ? rc : frag_folder_join(folder, below, path, sizeof(path));
     if (rc < 0) {
         return rc;
     }

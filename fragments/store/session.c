@@ -63,9 +63,7 @@ static void count(struct frag_write *write, int error) {
     const struct frag_fragment *fragment = write->fragment;
     (void)pthread_mutex_lock(&stream->lock);
     stream->unfinished--;
-    if (fragment->start.number.sequence > stream->finished_sequence) {
-        stream->finished_sequence = fragment->start.number.sequence;
-    }
+    frag_gaps_finished(stream, fragment->start.number.sequence);
     if (error == 0) {
         stream->counters.fragments++;
         stream->counters.frames += fragment->sample_count;

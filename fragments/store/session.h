@@ -69,7 +69,8 @@ struct frag_numbering {
 KN_MUST_CHECK int frag_stream_number(struct frag_stream *stream, uint32_t low,
                                      struct kn_wall server, struct frag_numbering *ret_numbering);
 /* Gives ordinal and discontinuity count (and another number where a later one was published
- * already), seals, and publishes. On failure nobody hears of it; the stream has a discontinuity. */
+ * already), seals, and publishes. On failure nobody hears of it: who drops the fragment then gives
+ * the stream a discontinuity. */
 KN_MUST_CHECK int frag_stream_publish(struct frag_stream *stream, struct frag_fragment *fragment,
                                       int64_t duration_ns);
 

@@ -59,8 +59,13 @@ static int finish_numbers(struct frag_stream *stream, struct frag_fragment_start
     return 0;
 }
 
+/* What a producer says of a fragment's length is bounded: ages and gaps are counted from its end.
+ */
+#define LONGEST_NS (10 * 60 * KN_NS_PER_S)
+
 int frag_stream_publish(struct frag_stream *stream, struct frag_fragment *fragment,
                         int64_t duration_ns) {
+    duration_ns = duration_ns < LONGEST_NS ? duration_ns : LONGEST_NS;
     (void)pthread_mutex_lock(&stream->lock);
     int rc = stream->deleting ? KN_E_CLOSED : finish_numbers(stream, &fragment->start);
     if (rc == 0) {
@@ -75,8 +80,6 @@ int frag_stream_publish(struct frag_stream *stream, struct frag_fragment *fragme
         stream->discontinuities = start->discontinuities;
         stream->discontinuity = false;
         stream->last_end.ns = start->server.ns + duration_ns;
-    } else {
-        stream->discontinuity = true;
     }
     (void)pthread_mutex_unlock(&stream->lock);
     return rc;

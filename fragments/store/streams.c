@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "fragments/store/ring.h"
 #include "fragments/store/streams.h"
 
 #define TAIL_FRAGMENTS 128
@@ -428,6 +429,9 @@ static void take_over(struct frag_stream *stream, const struct frag_value_stream
     frag_stream_lift_ordinals(stream);
     (void)pthread_mutex_unlock(&stream->lock);
     free(old);
+    if (value->deleting || value->settings.retention_ns != 0) {
+        frag_ring_clear(stream);
+    }
 }
 
 static int check_alteration(struct frag_store *store, const struct alteration *alteration,

@@ -5,9 +5,11 @@
 #include <stdlib.h>
 
 #include "base/error.h"
+#include "fragments/store/ring.h"
 
-/* Without threads: so many may wait before the writer works them off itself. */
+/* Without threads: so much may wait before the writer works it off itself. */
 #define WAITING_MOST 32
+#define WAITING_MOST_BYTES ((size_t)64 << 20)
 
 bool frag_stream_is_for_records(struct frag_stream *stream) {
     (void)pthread_mutex_lock(&stream->lock);
@@ -58,18 +60,36 @@ int frag_writer_open(struct frag_stream *stream, const struct frag_writer_config
     return frag_writer_open_for(stream, config, false, ret_writer);
 }
 
+/* Caller holds the lock of the stream. */
+static void note_gap(struct frag_stream *stream, struct kn_wall now, enum frag_gap_cause cause) {
+    struct kn_wall from = stream->last_end.ns != 0 ? stream->last_end : now;
+    const struct frag_gap_entry gap = {.gap = {.from = from, .to = from, .cause = cause},
+                                       .open = true};
+    stream->discontinuity = true;
+    frag_gaps_note_locked(stream, &gap);
+}
+
+/* In one step: a writer that opens meanwhile publishes behind the gap, not before it. */
+static void leave_stream(struct frag_writer *writer, enum frag_gap_cause cause) {
+    struct frag_stream *stream = writer->stream;
+    const struct kn_clock *clock = stream->store->clock;
+    struct kn_wall now = clock->wall(clock);
+    (void)pthread_mutex_lock(&stream->lock);
+    if (--stream->writers == 0) {
+        note_gap(stream, now, cause);
+    }
+    /* What it had begun does not come any more. */
+    if (writer->begun || writer->missing || writer->fragment != NULL) {
+        stream->discontinuity = true;
+    }
+    (void)pthread_mutex_unlock(&stream->lock);
+}
+
 void frag_writer_abort(struct frag_writer *writer, enum frag_gap_cause cause) {
     if (writer == NULL) {
         return;
     }
-    struct frag_stream *stream = writer->stream;
-    (void)pthread_mutex_lock(&stream->lock);
-    stream->writers--;
-    bool last = stream->writers == 0;
-    (void)pthread_mutex_unlock(&stream->lock);
-    if (last) {
-        frag_writer_note_gap(writer, cause);
-    }
+    leave_stream(writer, cause);
     atomic_store(&writer->session->ended, true);
     frag_session_unref(writer->session);
     frag_fragment_unref(writer->fragment);
@@ -89,13 +109,10 @@ void frag_writer_close(struct frag_writer *writer, enum frag_gap_cause cause) {
 void frag_writer_note_gap(struct frag_writer *writer, enum frag_gap_cause cause) {
     struct frag_stream *stream = writer->stream;
     const struct kn_clock *clock = stream->store->clock;
+    struct kn_wall now = clock->wall(clock);
     (void)pthread_mutex_lock(&stream->lock);
-    struct kn_wall from = stream->last_end.ns != 0 ? stream->last_end : clock->wall(clock);
-    stream->discontinuity = true;
+    note_gap(stream, now, cause);
     (void)pthread_mutex_unlock(&stream->lock);
-    const struct frag_gap_entry gap = {.gap = {.from = from, .to = from, .cause = cause},
-                                       .open = true};
-    frag_gaps_note(stream, &gap);
 }
 
 void frag_writer_note_step(struct frag_writer *writer, struct kn_wall server) {
@@ -173,67 +190,73 @@ static bool keeps_nothing(struct frag_stream *stream, uint16_t *ret_folder) {
     return nothing;
 }
 
-int frag_writer_ready(struct frag_writer *writer) {
+/* Where a fragment of this weight can go; a NULL folder: to the tail alone. As frag_writer_ready.
+ */
+static int find_room(struct frag_writer *writer, size_t weight, struct frag_folder **ret_folder) {
     uint16_t wanted = FRAG_FOLDER_ANY;
-    if (keeps_nothing(writer->stream, &wanted)) {
-        return 0;
+    struct frag_folder *folder = NULL;
+    if (!keeps_nothing(writer->stream, &wanted)) {
+        folder = choose_folder(writer, wanted);
+        if (folder == NULL) {
+            return -ENOSPC;
+        }
+        if (!frag_disk_has_room(folder->disk, weight)) {
+            return -EAGAIN;
+        }
     }
-    return choose_folder(writer, wanted) == NULL ? -ENOSPC : 0;
+    *ret_folder = folder;
+    return 0;
+}
+
+int frag_writer_ready(struct frag_writer *writer, size_t weight) {
+    struct frag_folder *folder = NULL;
+    return find_room(writer, weight, &folder);
 }
 
 /* ---- leaving ---- */
 
-/* Retention 0: the tail keeps the newest, as many as fit. */
-static void keep_in_tail(struct frag_stream *stream, struct frag_write *write) {
-    const struct frag_fragment *fragment = write->fragment;
-    struct frag_number number = fragment->start.number;
-    struct frag_number gone[KN_COUNT(stream->ring)];
-    size_t gone_count = 0;
-    (void)pthread_mutex_lock(&stream->lock);
-    while (stream->ring_count > 0 && (stream->ring_count == FRAG_RING_FRAGMENTS ||
-                                      stream->ring_total + fragment->bytes > FRAG_RING_BYTES)) {
-        gone[gone_count++] = stream->ring[stream->ring_first];
-        stream->ring_total -= stream->ring_bytes[stream->ring_first];
-        stream->ring_first = (stream->ring_first + 1) % KN_COUNT(stream->ring);
-        stream->ring_count--;
+/* It was published, and another writer's took the room for it: it is lost, and so is what follows
+ * until the disk takes one again. */
+static void lose_published(struct frag_writer *writer, struct frag_write *write, int error) {
+    const struct frag_fragment_start *start = &write->fragment->start;
+    const struct frag_gap_entry gap = {
+        .gap = {.from = start->server, .to = start->server, .cause = FRAG_GAP_SLOW_DISK},
+        .open = true,
+        .ordinal = start->ordinal,
+        .ordinals = 1,
+    };
+    frag_gaps_note(writer->stream, &gap);
+    frag_write_finish(write, error); /* the ack tells */
+}
+
+static void work_off(struct frag_disk *disk) {
+    if (frag_disk_waiting(disk) >= WAITING_MOST ||
+        frag_disk_waiting_bytes(disk) >= WAITING_MOST_BYTES) {
+        frag_disk_work(disk);
     }
-    size_t place = (stream->ring_first + stream->ring_count++) % KN_COUNT(stream->ring);
-    stream->ring[place] = number;
-    stream->ring_bytes[place] = fragment->bytes;
-    stream->ring_total += fragment->bytes;
-    (void)pthread_mutex_unlock(&stream->lock);
-    if (gone_count > 0) {
-        frag_tail_forget(stream->tail, gone[gone_count - 1]);
-    }
-    frag_write_finish(write, 0);
 }
 
 int frag_writer_submit(struct frag_writer *writer, struct frag_write *write, int64_t duration_ns) {
     struct frag_stream *stream = writer->stream;
-    uint16_t wanted = FRAG_FOLDER_ANY;
-    bool nothing = keeps_nothing(stream, &wanted);
-    struct frag_folder *folder = nothing ? NULL : choose_folder(writer, wanted);
-    if (!nothing && folder == NULL) {
-        frag_write_discard(write);
-        return -ENOSPC;
-    }
-    int rc = frag_stream_publish(stream, write->fragment, duration_ns);
+    struct frag_folder *folder = NULL;
+    int rc = find_room(writer, frag_write_weight(write), &folder);
+    rc = rc < 0 ? rc : frag_stream_publish(stream, write->fragment, duration_ns);
     if (rc < 0) {
         frag_write_discard(write);
         return rc == KN_E_LIMIT ? -EAGAIN : rc; /* the tail is full of what no disk has taken */
     }
-    if (nothing) {
-        keep_in_tail(stream, write);
+    if (folder == NULL) {
+        frag_ring_keep(stream, write->fragment->start.number, frag_write_weight(write));
+        frag_write_finish(write, 0);
         return 0;
     }
     rc = frag_disk_submit(folder->disk, write);
     if (rc < 0) {
-        frag_write_finish(write, rc); /* it was published: the ack tells */
-        frag_writer_note_gap(writer, FRAG_GAP_SLOW_DISK);
+        lose_published(writer, write, rc);
         return 0;
     }
-    if (!stream->store->threads && frag_disk_waiting(folder->disk) >= WAITING_MOST) {
-        frag_disk_work(folder->disk);
+    if (!stream->store->threads) {
+        work_off(folder->disk);
     }
     return 0;
 }

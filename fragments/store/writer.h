@@ -34,8 +34,9 @@ KN_MUST_CHECK int frag_writer_open_for(struct frag_stream *stream,
  * is used up. On failure nobody has heard of it. */
 KN_MUST_CHECK int frag_writer_submit(struct frag_writer *writer, struct frag_write *write,
                                      int64_t duration_ns);
-/* Whether a disk would take a fragment now: 0, -ENOSPC, -EAGAIN. */
-KN_MUST_CHECK int frag_writer_ready(struct frag_writer *writer);
+/* Whether a disk would take a fragment of this weight now: 0; -ENOSPC; -EAGAIN: too much waits for
+ * it. */
+KN_MUST_CHECK int frag_writer_ready(struct frag_writer *writer, size_t weight);
 /* A gap of this cause is open from the end of the last fragment on (or from now). */
 void frag_writer_note_gap(struct frag_writer *writer, enum frag_gap_cause cause);
 /* A fragment begins: what is missing before it, the stream's next one says. */

@@ -136,11 +136,20 @@ static bool can_be(const struct frag_writer *writer, const struct frag_received 
            end < INT64_MAX;
 }
 
+/* As a reel has it; archives read no larger one. */
+static bool is_too_large(const struct frag_mkv_fragment *from) {
+    return from->bytes->size - from->cluster.header_bytes >
+           FRAG_CLUSTER_MAX_BYTES - FRAG_REEL_CLUSTER_HEAD_BYTES;
+}
+
 int frag_writer_received(struct frag_writer *writer, const struct frag_received *received) {
     if (!can_be(writer, received)) {
         return -EINVAL;
     }
-    int rc = frag_writer_ready(writer);
+    if (is_too_large(received->fragment)) {
+        return KN_E_LIMIT;
+    }
+    int rc = frag_writer_ready(writer, received->fragment->bytes->size);
     if (rc == 0 && writer->folder != NULL &&
         frag_disk_waiting(writer->folder->disk) > WAITING_MOST) {
         rc = -EAGAIN;

@@ -47,7 +47,7 @@ static uint64_t timecode_of(struct kn_wall time, uint64_t scale_ns) {
 static int begin(struct frag_writer *writer, struct kn_wall time, bool forced) {
     struct frag_session *session = writer->session;
     uint64_t scale_ns = session->config.timecode_scale_ns;
-    int rc = frag_writer_ready(writer);
+    int rc = frag_writer_ready(writer, 1); /* how heavy it gets shows at its end */
     if (rc < 0) {
         return rc;
     }
@@ -193,6 +193,9 @@ int frag_writer_sample(struct frag_writer *writer, struct kn_wall origin,
         frag_cut_init(&writer->cut, writer->tracks);
         frag_writer_discontinuity(writer, NULL);
         step = frag_cut_next(&writer->cut, time, sample, target_ns);
+        if (step == FRAG_CUT_DROP) {
+            frag_writer_note_gap(writer, FRAG_GAP_CLOCK); /* until the next key frame */
+        }
     }
     switch (step) {
     case FRAG_CUT_BEGIN:

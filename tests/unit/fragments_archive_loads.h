@@ -52,7 +52,7 @@ static inline int try_load(const struct frag_entry *entry) {
     int rc = frag_archive_load(archive, entry, &loaded);
     assert_int_equal(loaded != NULL, rc == 0);
     frag_loaded_free(loaded);
-    assert_int_equal(kn_budget_used(world.store.budget), 0);
+    assert_int_equal(kn_budget_used(world.store.reading), 0);
     return rc;
 }
 

@@ -107,7 +107,7 @@ static inline void archive_world_init(struct archive_world *world) {
     store->folder_count = 1;
     store->folders[0] =
         (struct frag_folder){.store = store, .number = 3, .path = world->folder, .online = true};
-    assert_int_equal(kn_budget_create(WORLD_BUDGET, NULL, &store->budget), 0);
+    assert_int_equal(kn_budget_create(WORLD_BUDGET, NULL, &store->reading), 0);
     struct frag_stream *stream = &world->stream;
     stream->store = store;
     memset(stream->id, 0x2a, FRAG_ID_BYTES);
@@ -128,8 +128,8 @@ static inline int remove_one(const char *path, const struct stat *info, int kind
 static inline void archive_world_finish(struct archive_world *world) {
     frag_index_close(world->index);
     assert_int_equal(world->io.open_files, 0);
-    assert_int_equal(kn_budget_used(world->store.budget), 0);
-    kn_budget_unref(world->store.budget);
+    assert_int_equal(kn_budget_used(world->store.reading), 0);
+    kn_budget_unref(world->store.reading);
     (void)pthread_mutex_destroy(&world->stream.lock);
     /* NOLINTNEXTLINE(concurrency-mt-unsafe): no thread is left */
     assert_int_equal(nftw(world->folder, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "base/error.h"
 #include "fragments/fragments.h"
 #include "tests/support/camera.h"
 #include "tests/support/fake_clock.h"
@@ -71,7 +72,7 @@ static inline int world_teardown(void **state) {
 static inline void world_open(struct world *world) {
     int rc = frag_store_open(&world->config, &world->store, &world->opening);
     if (rc != 0) {
-        print_message("# %s: %s\n", world->opening.problem, strerror(-rc));
+        print_message("# %s: %s\n", world->opening.problem, kn_error_text(rc));
     }
     assert_int_equal(rc, 0);
 }

@@ -61,9 +61,9 @@ static int compare_fragment(const struct frag_mkv_fragment *fragment, void *user
     assert_memory_equal(loaded->cluster, cluster, bytes);
     free(cluster);
     expect_around(session, original->at, loaded);
-    assert_true(kn_budget_used(world.store.budget) >= bytes);
+    assert_true(kn_budget_used(world.store.reading) >= bytes);
     frag_loaded_free(loaded);
-    assert_int_equal(kn_budget_used(world.store.budget), 0);
+    assert_int_equal(kn_budget_used(world.store.reading), 0);
     original->at++;
     return 0;
 }
@@ -187,10 +187,10 @@ static void headers(void **state) {
     assert_int_equal(bytes, session.header_bytes);
     assert_memory_equal(header, clip, bytes);
     free(header);
-    assert_int_equal(kn_budget_used(world.store.budget), 0);
-    assert_int_equal(kn_budget_claim(world.store.budget, WORLD_BUDGET), 0);
+    assert_int_equal(kn_budget_used(world.store.reading), 0);
+    assert_int_equal(kn_budget_claim(world.store.reading, WORLD_BUDGET), 0);
     assert_int_equal(frag_archive_load_header(archive, &entry, &header, &bytes), KN_E_MEMORY_LIMIT);
-    kn_budget_release(world.store.budget, WORLD_BUDGET);
+    kn_budget_release(world.store.reading, WORLD_BUDGET);
     archive_session_finish(&session);
     archive_session_finish(&none);
 }
@@ -206,7 +206,7 @@ static void memory_limit(void **state) {
     record_some(&given, &config, &session);
     struct frag_entry entry = entry_of(&session, 0);
     assert_int_equal(frag_archive_load(archive, &entry, &loaded), 0);
-    size_t used = kn_budget_used(world.store.budget);
+    size_t used = kn_budget_used(world.store.reading);
     assert_int_equal(used,
                      loaded->cluster_bytes + 6 + loaded->sample_count * sizeof(*loaded->samples));
     const size_t lefts[] = {0, loaded->cluster_bytes / 2, loaded->cluster_bytes + 100, used - 1};
@@ -214,11 +214,11 @@ static void memory_limit(void **state) {
     for (size_t i = 0; i < KN_COUNT(lefts); i++) {
         size_t claimed = WORLD_BUDGET - lefts[i];
         loaded = NULL;
-        assert_int_equal(kn_budget_claim(world.store.budget, claimed), 0);
+        assert_int_equal(kn_budget_claim(world.store.reading, claimed), 0);
         assert_int_equal(frag_archive_load(archive, &entry, &loaded), KN_E_MEMORY_LIMIT);
         assert_null(loaded);
-        assert_int_equal(kn_budget_used(world.store.budget), claimed);
-        kn_budget_release(world.store.budget, claimed);
+        assert_int_equal(kn_budget_used(world.store.reading), claimed);
+        kn_budget_release(world.store.reading, claimed);
     }
     assert_int_equal(try_load(&entry), 0);
     frag_loaded_free(NULL);
@@ -255,7 +255,7 @@ static void no_memory(void **state) {
         frag_loaded_free(loaded);
         free(header);
         frag_archive_close(other);
-        assert_int_equal(kn_budget_used(world.store.budget), 0);
+        assert_int_equal(kn_budget_used(world.store.reading), 0);
     }
     assert_true(failures > 10);
     archive_session_finish(&session);

@@ -40,7 +40,7 @@ static void each_operation_of_one_copy_fails(void **state) {
     for (uint64_t k = 1; k <= operations; k++) {
         const struct failing errors = {.error = -EIO, .torn = k % 2 == 0};
         const struct failing full = {.error = -ENOSPC, .torn = k % 2 == 1};
-        /* One failure costs at most the change that met it; a compaction's may cost the copy. */
+        /* One failure costs at most the change that met it. */
         assert_true(fail_at(1, k, &errors) <= 1);
         assert_true(fail_at(1, k, &full) <= 1);
     }
@@ -91,7 +91,7 @@ static void nothing_can_be_synced_any_more(void **state) {
     for (size_t copies = 1; copies <= 3; copies++) {
         const struct failing failing = {
             .error = -EIO, .count = UINT64_MAX, .kinds = 1u << FAULT_SYNCING};
-        assert_int_equal(fail_at(copies, 150, &failing), 1); /* then it is closed */
+        assert_true(fail_at(copies, 150, &failing) > 100); /* all from then on */
     }
 }
 
@@ -108,8 +108,14 @@ static void a_full_disk_is_no_end(void **state) {
     fault.fail_kinds = failing.kinds;
     fault.fail_count = failing.count;
     assert_int_equal(load_run(&fault, 1, LOAD_CHANGES, &history), 0);
-    /* Each failed write was followed by a cut that failed too and a new journal that failed. */
-    assert_int_equal(history.result[history.count - 1], KN_E_CLOSED);
+    /* Each failed write was followed by a cut that failed too and a new journal that failed: until
+     * there was room again. */
+    assert_int_equal(history.result[history.count - 1], 0);
+    unsigned refused = 0;
+    for (int i = 0; i < history.count; i++) {
+        refused += history.result[i] == KN_E_CLOSED ? 1 : 0;
+    }
+    assert_true(refused > 0);
     load_check_left(mem, 1, &history, SIZE_MAX);
     fault_io_finish(&fault);
     mem_io_destroy(mem);

@@ -158,9 +158,45 @@ static void identities(void **state) {
     free(checked);
     assert_int_equal(unlink(path), 0);
     checked = made_check(made);
-    told_one(checked, FRAG_CHECK_NOTE, made->other, 0, 0, "offline");
+    told_one(checked, FRAG_CHECK_REPAIR, made->other, 0, 0,
+             "is not there: its 1 reel was not read");
     assert_int_equal(checked->report.fragments, made->fragments - made->reels[1].count);
     made_finish(made, checked);
+}
+
+static const char *denied_name;
+
+static int denied_open(struct frag_io *io, const char *path, enum frag_io_mode mode) {
+    const char *name = strrchr(path, '/');
+    return name != NULL && strcmp(name + 1, denied_name) == 0
+               ? -EACCES
+               : frag_io_system()->open(io, path, mode);
+}
+
+/* That the wrong user runs the check is no damage. */
+static void denied(void **state) {
+    (void)state;
+    struct made *made = made_store();
+    made->io.open = denied_open;
+    const char *const names[] = {"kinora-store", "journal", strrchr(made->reels[0].path, '/') + 1};
+    for (size_t i = 0; i < KN_COUNT(names); i++) {
+        denied_name = names[i];
+        struct made_checked *checked = made_check(made);
+        bool found = false;
+        for (size_t j = 0; j < checked->count; j++) {
+            const struct made_finding *finding = &checked->findings[j];
+            if (strcmp(strrchr(finding->path, '/') + 1, denied_name) == 0) {
+                found = true;
+                assert_int_equal(finding->is.severity, FRAG_CHECK_REPAIR);
+                assert_string_equal(finding->what, "cannot be read: Permission denied; run as the "
+                                                   "user who owns it");
+            }
+        }
+        assert_true(found);
+        assert_int_equal(checked->report.damages, 0);
+        free(checked);
+    }
+    made_finish(made, NULL);
 }
 
 static void values(void **state) {
@@ -353,6 +389,7 @@ int main(void) {
         cmocka_unit_test(identities),    cmocka_unit_test(values),
         cmocka_unit_test(numbers),       cmocka_unit_test(seals),
         cmocka_unit_test(handler_stops), cmocka_unit_test(no_memory),
+        cmocka_unit_test(denied),
     };
     return cmocka_run_group_tests_name("fragments check journal", tests, NULL, NULL);
 }

@@ -184,6 +184,50 @@ static void jumps_break(void **state) {
     }
 }
 
+/* Sound that stands apart from its pictures, or pauses, costs no picture. */
+static void sound_apart_is_no_jump(void **state) {
+    (void)state;
+    static const int64_t apart[] = {15 * S, -15 * S, 40 * S, -40 * S, 3600 * S};
+    for (size_t i = 0; i < sizeof(apart) / sizeof(apart[0]); i++) {
+        struct cutting cutting;
+        init(&cutting, true, true, 2 * S);
+        for (int n = 0; n < 1500; n++) {
+            offer(&cutting, n * 40 * MS, 1, n % 50 == 0, 1000, 40 * MS);
+            if (n < 500 || n > 800) { /* a pause of 12 s */
+                offer(&cutting, n * 40 * MS + apart[i], 0, true, 100, 40 * MS);
+            }
+        }
+        assert_int_equal(cutting.broken, 0);
+        assert_int_equal(cutting.forced, 0);
+        assert_int_equal(cutting.dropped, 0);
+        assert_int_equal(cutting.begun, 30);
+    }
+}
+
+/* Pictures stop, sound goes on: the fragment ends, and the next key frame begins another. */
+static void a_lead_that_stops_is_left(void **state) {
+    (void)state;
+    struct cutting cutting;
+    init(&cutting, true, true, 2 * S);
+    for (int n = 0; n < 2000; n++) {
+        if (n < 75 || n >= 1500) {
+            offer(&cutting, n * 40 * MS, 1, n % 50 == 0, 1000, 40 * MS);
+        }
+        offer(&cutting, n * 40 * MS, 0, true, 100, 40 * MS);
+    }
+    assert_int_equal(cutting.broken, 1);
+    assert_int_equal(cutting.begun, 2 + 10);
+    assert_int_equal(cutting.durations[1], S);
+}
+
+static void said_durations_are_bounded(void **state) {
+    (void)state;
+    struct cutting cutting;
+    init(&cutting, true, false, 2 * S);
+    offer(&cutting, 0, 0, true, 1000, 50 * 365 * 86400 * S);
+    assert_int_equal(frag_cut_duration(&cutting.cut, NULL), 20 * S);
+}
+
 static void ends_are_of_the_lead(void **state) {
     (void)state;
     struct cutting cutting;
@@ -212,6 +256,9 @@ int main(void) {
         cmocka_unit_test(sound_is_cut_by_time),
         cmocka_unit_test(jumps_break),
         cmocka_unit_test(ends_are_of_the_lead),
+        cmocka_unit_test(sound_apart_is_no_jump),
+        cmocka_unit_test(a_lead_that_stops_is_left),
+        cmocka_unit_test(said_durations_are_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -461,6 +461,75 @@ static void mends(void **state) {
     }
 }
 
+static int count_lost(const struct frag_gap_entry *gap, void *user) {
+    uint32_t *ordinals = user;
+    *ordinals += gap->gap.cause == FRAG_GAP_FILE_LOST ? gap->ordinals : 0;
+    return 0;
+}
+
+/* Only the old index knows what there was. */
+static void remembers_lost_files(void **state) {
+    struct world *world = *state;
+    struct frag_store_opening opening;
+    uint32_t ordinals = 0;
+    record_some(world);
+    world_close(world);
+    struct first_reel reel = find_reel(world);
+    assert_int_equal(unlink(reel.path), 0);
+    assert_int_equal(frag_store_rebuild(&world->config, NULL, NULL, &opening), 0);
+    assert_int_equal(opening.lost_files, 1);
+    uint64_t lost = 27 - opening.fragments;
+    assert_true(lost > 0);
+    world_open(world);
+    static const char *const names[] = {"door", "yard"};
+    for (size_t i = 0; i < KN_COUNT(names); i++) {
+        struct kn_wall from = {INT64_MIN};
+        struct kn_wall to = {INT64_MAX};
+        assert_int_equal(
+            frag_gap_each(world_stream(world, names[i]), from, to, count_lost, &ordinals), 0);
+    }
+    assert_int_equal(ordinals, lost);
+    is_sound(world, 27 - lost);
+}
+
+static uint64_t free_bytes;
+
+static int little_space(struct frag_io *io, const char *path, uint64_t *ret_free,
+                        uint64_t *ret_total) {
+    (void)io;
+    (void)path;
+    *ret_free = free_bytes;
+    *ret_total = UINT64_C(1) << 40;
+    return 0;
+}
+
+static void needs_room(void **state) {
+    struct world *world = *state;
+    struct frag_store_opening opening;
+    struct frag_io io = *frag_io_system();
+    char path[128];
+    struct stat info;
+    record_some(world);
+    world_close(world);
+    struct listing before = list_index(world);
+    (void)snprintf(path, sizeof(path), "%s/index.db", world->folder);
+    assert_int_equal(stat(path, &info), 0);
+    ino_t file = info.st_ino;
+    io.space = little_space;
+    world->config.io = &io;
+    free_bytes = (uint64_t)info.st_size + (UINT64_C(16) << 20) - 1;
+    assert_int_equal(frag_store_rebuild(&world->config, NULL, NULL, &opening), -ENOSPC);
+    assert_non_null(strstr(opening.problem, world->folder));
+    struct listing after = list_index(world);
+    same_listing(&before, &after);
+    assert_int_equal(stat(path, &info), 0);
+    assert_int_equal(info.st_ino, file);
+    free_bytes++;
+    assert_int_equal(frag_store_rebuild(&world->config, NULL, NULL, &opening), 0);
+    assert_int_equal(opening.fragments, 27);
+    world->config.io = NULL;
+}
+
 /* ---- beside a writer ---- */
 
 struct recorder {
@@ -539,6 +608,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(rebuilt_after_a_kill, world_setup, world_teardown),
         cmocka_unit_test_setup_teardown(refuses, world_setup, world_teardown),
         cmocka_unit_test_setup_teardown(mends, world_setup, world_teardown),
+        cmocka_unit_test_setup_teardown(remembers_lost_files, world_setup, world_teardown),
+        cmocka_unit_test_setup_teardown(needs_room, world_setup, world_teardown),
         cmocka_unit_test_setup_teardown(beside_a_writer, world_setup, world_teardown),
     };
     return cmocka_run_group_tests_name("fragments rebuild", tests, NULL, NULL);

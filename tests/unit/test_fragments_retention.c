@@ -422,6 +422,32 @@ static void test_everything_would_expire(void **state) {
     assert_int_equal(reel_files(world), 1);
 }
 
+/* A clock that is ahead at the start would take a whole stream, though others lose nothing. */
+static void test_one_stream_would_expire(void **state) {
+    struct world *world = *state;
+    world_open(world);
+    (void)make_stream(world, "door", DAY_NS, 0);
+    (void)make_stream(world, "gate", FRAG_RETAIN_FOREVER, 0);
+    record_reels(world, "door", 3);
+    record_reel(world, "gate", 1);
+    world_close(world);
+    advance(world, 400 * DAY_NS);
+    world_open(world);
+    assert_true(frag_store_stats(world->store).clock_in_doubt);
+    assert_int_equal(frag_retention_run(world->store), 0);
+    assert_int_equal(reel_files(world), 4);
+    assert_int_equal(world_check(world, "door"), 15);
+    frag_retention_confirm_clock(world->store);
+    assert_int_equal(frag_retention_run(world->store), 0);
+    assert_int_equal(reel_files(world), 1);
+    /* Of one reel only, it is what always happens at last. */
+    record_reel(world, "door", 9);
+    world_close(world);
+    advance(world, 2 * DAY_NS);
+    world_open(world);
+    assert_false(frag_store_stats(world->store).clock_in_doubt);
+}
+
 /* One reel, or one that stays, and it is no doubt. */
 static void test_the_last_one_may_expire(void **state) {
     struct world *world = *state;
@@ -577,6 +603,7 @@ int main(void) {
         TEST(test_a_small_step_is_no_doubt),
         TEST(test_a_store_of_the_future),
         TEST(test_everything_would_expire),
+        TEST(test_one_stream_would_expire),
         TEST(test_the_last_one_may_expire),
         TEST(test_the_plan_is_what_goes),
         TEST(test_the_plan_of_limits_and_disks),

@@ -356,14 +356,94 @@ static void another_store_is_refused(void **state) {
     assert_int_equal(world_teardown(&other_state), 0);
 }
 
+/* Two stores of one seed have one id: their directories are told apart all the same. */
+static void a_directory_of_a_twin_is_refused(void **state) {
+    struct world *world = *state;
+    void *twin_state = NULL;
+    char further[96];
+    assert_int_equal(world_setup(&twin_state), 0);
+    struct world *twin = twin_state;
+    (void)snprintf(further, sizeof(further), "%s/further", twin->folder);
+    const char *const theirs[] = {further};
+    twin->config.folders = theirs;
+    twin->config.folder_count = 1;
+    world_open(twin);
+    world_close(twin);
+    world_open(world);
+    world_record(world, "door", 1, 100);
+    world_close(world);
+    const char *const wrong[] = {further, twin->folder};
+    for (size_t i = 0; i < KN_COUNT(wrong); i++) {
+        world->config.folders = &wrong[i];
+        world->config.folder_count = 1;
+        assert_int_equal(frag_store_open(&world->config, &world->store, &world->opening), -EXDEV);
+    }
+    world->config.folder_count = 0;
+    world_open(world);
+    assert_int_equal(world_check(world, "door"), 2);
+    assert_int_equal(world_teardown(&twin_state), 0);
+}
+
+static void two_further_directories_are_two(void **state) {
+    struct world *world = *state;
+    char first[96];
+    char second[96];
+    (void)snprintf(first, sizeof(first), "%s/first", world->folder);
+    (void)snprintf(second, sizeof(second), "%s/second", world->folder);
+    const char *const folders[] = {first, second};
+    world->config.folders = folders;
+    for (size_t i = 1; i <= 2; i++) {
+        world->config.folder_count = i;
+        world_open(world);
+        world_record(world, "door", (uint32_t)i, 100);
+        world_close(world);
+    }
+    uint8_t identities[2][FRAG_IDENTITY_BYTES];
+    for (size_t i = 0; i < 2; i++) {
+        char path[128];
+        (void)snprintf(path, sizeof(path), "%s/" FRAG_IDENTITY_FILE, folders[i]);
+        FILE *file = fopen(path, "rb");
+        assert_non_null(file);
+        assert_int_equal(fread(identities[i], 1, FRAG_IDENTITY_BYTES, file), FRAG_IDENTITY_BYTES);
+        assert_int_equal(fclose(file), 0);
+    }
+    assert_memory_not_equal(identities[0], identities[1], FRAG_IDENTITY_BYTES);
+    world_open(world);
+    assert_int_equal(world_check(world, "door"), 4);
+}
+
+static void a_lost_journal_is_not_made_anew(void **state) {
+    struct world *world = *state;
+    char path[128];
+    world_open(world);
+    world_record(world, "door", 1, 100);
+    world_close(world);
+    (void)snprintf(path, sizeof(path), "%s/journal", world->folder);
+    assert_int_equal(unlink(path), 0);
+    for (int mode = 0; mode < 2; mode++) {
+        world->config.mode = mode == 0 ? FRAG_STORE_WRITE : FRAG_STORE_READ;
+        assert_int_equal(frag_store_open(&world->config, &world->store, &world->opening),
+                         KN_E_MALFORMED);
+        assert_non_null(strstr(world->opening.problem, "is gone"));
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
 #define WORLD_TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
-        WORLD_TEST(clusters_are_kept_as_they_came), WORLD_TEST(reels_end_and_begin),
-        WORLD_TEST(idle_reels_are_closed),          WORLD_TEST(two_sessions_at_once),
-        WORLD_TEST(long_groups_are_cut_by_force),   WORLD_TEST(the_tail_hears_it),
-        WORLD_TEST(damaged_identities_are_refused), WORLD_TEST(a_newer_index_is_refused),
-        WORLD_TEST(a_damaged_index_is_made_again),  WORLD_TEST(another_store_is_refused),
+        WORLD_TEST(clusters_are_kept_as_they_came),
+        WORLD_TEST(reels_end_and_begin),
+        WORLD_TEST(idle_reels_are_closed),
+        WORLD_TEST(two_sessions_at_once),
+        WORLD_TEST(long_groups_are_cut_by_force),
+        WORLD_TEST(the_tail_hears_it),
+        WORLD_TEST(damaged_identities_are_refused),
+        WORLD_TEST(a_newer_index_is_refused),
+        WORLD_TEST(a_damaged_index_is_made_again),
+        WORLD_TEST(another_store_is_refused),
+        WORLD_TEST(a_directory_of_a_twin_is_refused),
+        WORLD_TEST(two_further_directories_are_two),
+        WORLD_TEST(a_lost_journal_is_not_made_anew),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
