@@ -657,6 +657,10 @@ static void stop_on_signals(void) {
     struct sigaction action = {.sa_handler = handle_signal, .sa_flags = (int)SA_RESETHAND};
     (void)sigaction(SIGINT, &action, NULL); /* cannot fail for these */
     (void)sigaction(SIGTERM, &action, NULL);
+    struct sigaction before;
+    if (sigaction(SIGHUP, NULL, &before) == 0 && before.sa_handler != SIG_IGN) {
+        (void)sigaction(SIGHUP, &action, NULL); /* else it runs under nohup */
+    }
 }
 
 static void show_replay(const struct ing_replay_progress *progress, void *user) {
@@ -668,6 +672,19 @@ static void show_replay(const struct ing_replay_progress *progress, void *user) 
         fprintf(stderr, " of %.1f s", (double)progress->all_ns / 1e9);
     }
     (void)fputs("\033[K", stderr);
+}
+
+/* `user`: the list of them for --json. */
+static void tell_left_out(const struct ing_left_out *left_out, void *user) {
+    clear_progress();
+    fprintf(stderr, "kinora: %s: ", plain(left_out->path));
+    fprintf(stderr, "track %u (%s, %s) is left out: such tracks are not recorded\n",
+            left_out->track, left_out->media, plain(left_out->codec));
+    char path[PATH_MAX];
+    json_t *told = json_pack(
+        "{s:s, s:I, s:s, s:s}", "file", kn_text_plain(left_out->path, SIZE_MAX, path, sizeof(path)),
+        "track", (json_int_t)left_out->track, "media", left_out->media, "codec", left_out->codec);
+    (void)json_array_append_new(user, told); /* without memory it was told above all the same */
 }
 
 static void change_settings(const struct arguments *arguments,
@@ -743,15 +760,17 @@ static bool may_start(const struct arguments *arguments, struct frag_store *stor
 }
 
 static int print_replay_json(const struct arguments *arguments,
-                             const struct ing_replay_result *result) {
-    json_t *told = json_pack(
-        "{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:o}", "stream", arguments->stream,
-        "fragments", (json_int_t)result->fragments, "durable", (json_int_t)result->durable,
-        "samples", (json_int_t)result->samples, "bytes", (json_int_t)result->bytes, "lost_samples",
-        (json_int_t)result->lost_samples, "files", (json_int_t)result->files, "skipped_files",
-        (json_int_t)result->skipped_files, "duration_ms",
-        (json_int_t)(result->duration_ns / KN_NS_PER_MS), "stopped", result->stopped, "problem",
-        result->problem[0] == '\0' ? json_null() : json_string(result->problem));
+                             const struct ing_replay_result *result, json_t *left_out) {
+    json_t *told =
+        json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:O, s:b, s:o}", "stream",
+                  arguments->stream, "fragments", (json_int_t)result->fragments, "durable",
+                  (json_int_t)result->durable, "samples", (json_int_t)result->samples, "bytes",
+                  (json_int_t)result->bytes, "lost_samples", (json_int_t)result->lost_samples,
+                  "unstored_samples", (json_int_t)result->unstored_samples, "files",
+                  (json_int_t)result->files, "skipped_files", (json_int_t)result->skipped_files,
+                  "duration_ms", (json_int_t)(result->duration_ns / KN_NS_PER_MS),
+                  "left_out_tracks", left_out, "stopped", result->stopped, "problem",
+                  result->problem[0] == '\0' ? json_null() : json_string(result->problem));
     if (told == NULL) {
         return refused("standard output", -ENOMEM);
     }
@@ -770,23 +789,38 @@ static void print_replay(const struct arguments *arguments,
     if (result->lost_samples > 0) {
         printf("; %" PRIu64 " frames lost by --fault", result->lost_samples);
     }
+    if (result->unstored_samples > 0) {
+        printf("; %" PRIu64 " frames not stored", result->unstored_samples);
+    }
     printf("%s\n", result->stopped ? "; stopped" : "");
 }
 
+static bool keeps_nothing(struct frag_stream *stream) {
+    struct frag_stream_info *info = malloc(sizeof(*info));
+    bool nothing =
+        info != NULL && frag_stream_describe(stream, info) == 0 && info->settings.retention_ns == 0;
+    free(info);
+    return nothing;
+}
+
 /* What was recorded, and what was not. */
-static int tell_replay(const struct arguments *arguments, struct frag_store *store,
-                       const struct ing_replay_result *result) {
+static int tell_replay(const struct arguments *arguments, struct frag_stream *stream,
+                       const struct ing_replay_result *result, json_t *left_out) {
     int code = EXIT_FINE;
     if (given(arguments, OPT_JSON)) {
-        code = print_replay_json(arguments, result);
+        code = print_replay_json(arguments, result, left_out);
     } else {
         print_replay(arguments, result);
+    }
+    if (keeps_nothing(stream)) {
+        fprintf(stderr, "kinora: nothing of it is kept on disk: the retention of %s is 0\n",
+                plain(arguments->stream));
     }
     if (result->problem[0] != '\0') {
         fprintf(stderr, "kinora: %s\n", plain(result->problem));
         code = code == EXIT_FINE ? EXIT_FINDINGS : code;
     }
-    bool full = frag_store_stats(store).health == FRAG_STORE_DISK_FULL;
+    bool full = frag_store_stats(frag_stream_store(stream)).health == FRAG_STORE_DISK_FULL;
     if (full || result->durable < result->fragments) {
         fprintf(stderr, "kinora: not all of it is stored (fragments that are not: %" PRIu64 ")%s\n",
                 result->fragments - result->durable,
@@ -805,6 +839,10 @@ static int replay_into(const struct arguments *arguments, struct frag_store *sto
     if (stream == NULL) {
         return EXIT_FAILED;
     }
+    json_t *left_out = json_array();
+    if (left_out == NULL) {
+        return refused(arguments->operands[0], -ENOMEM);
+    }
     struct ing_replay_result result;
     const struct ing_replay_config config = {
         .stream = stream,
@@ -815,11 +853,15 @@ static int replay_into(const struct arguments *arguments, struct frag_store *sto
         .faults = arguments->faults,
         .stop = &stopping,
         .handle_progress = isatty(STDERR_FILENO) == 1 ? show_replay : NULL,
+        .handle_left_out = tell_left_out,
+        .user = left_out,
     };
     int rc = ing_replay_run(&config, &result);
     clear_progress();
+    int code = rc == 0 ? tell_replay(arguments, stream, &result, left_out) : EXIT_FAILED;
+    json_decref(left_out);
     if (rc == 0) {
-        return tell_replay(arguments, store, &result);
+        return code;
     }
     if (result.problem[0] == '\0') {
         return refused(config.path, rc);
@@ -910,12 +952,26 @@ static int tell_export(const struct play_export_config *config,
                 "kinora: %" PRIu64 " fragment%s damaged or gone: the file has a hole there\n",
                 result->left_out, result->left_out == 1 ? " is" : "s are");
     }
-    return result->left_out > 0 || result->ended_at.ns != 0 ? EXIT_FINDINGS : EXIT_FINE;
+    bool whole = result->left_out == 0 && result->left_out_samples == 0 && result->ended_at.ns == 0;
+    return whole ? EXIT_FINE : EXIT_FINDINGS;
+}
+
+/* With --force it would replace what is recorded. A path that cannot be found, the export tells. */
+static bool is_in_store(struct frag_store *store, const char *path) {
+    char absolute[PATH_MAX];
+    if (kn_path_absolute(path, absolute) != 0 || !frag_store_holds(store, absolute)) {
+        return false;
+    }
+    fprintf(stderr,
+            "kinora: %s lies in a directory of the store, where only its own files are: "
+            "name a place outside\n",
+            plain(path));
+    return true;
 }
 
 static int work_export(const struct arguments *arguments, struct frag_store *store) {
     struct frag_stream *stream = find_stream(store, arguments->operands[0]);
-    if (stream == NULL) {
+    if (stream == NULL || is_in_store(store, arguments->output)) {
         return EXIT_FAILED;
     }
     stop_on_signals();
@@ -1029,13 +1085,13 @@ static int run_check(const struct arguments *arguments) {
         rc = frag_report_check(&place.config, given(arguments, OPT_JSON), shows_progress(), stdout,
                                &report);
         struct frag_store_opening opening = {0};
-        if (rc == -ENOENT) {
+        if (rc == -ENOENT && report.damages == 0) {
             (void)snprintf(opening.problem, sizeof(opening.problem), "there is no store in %s",
                            plain(arguments->data));
         }
-        if (rc != 0) {
+        if (rc != 0 && (rc != -ENOENT || report.damages == 0)) {
             tell_refused(&place, &opening, rc);
-        } else {
+        } else if (rc == 0) {
             code = report.damages > 0 || report.repairs > 0 ? EXIT_FINDINGS : EXIT_FINE;
         }
     }
@@ -1172,7 +1228,8 @@ static const struct command commands[] = {
         .help =
             "Whole fragments, from the one in which --from lies to the last one that begins by\n"
             "--to; nothing is coded again, and holes stay holes. The file appears when it is\n"
-            "complete. Where the codec setup changes, it ends and says so (exit code 1).\n\n",
+            "complete. Where the codec setup changes, it ends and says so, and so it does of a\n"
+            "track that MP4 cannot carry (exit code 1).\n\n",
         .options = WITH_STORE | WITH(FROM) | WITH(TO) | WITH(CLOCK) | WITH(OUTPUT) | WITH(FORCE),
         .required = WITH(FROM) | WITH(TO) | WITH(OUTPUT),
         .operands_min = 1,

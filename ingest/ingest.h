@@ -43,6 +43,13 @@ struct ing_replay_progress {
     int64_t done_ns, all_ns; /* of this file; all_ns 0: not known */
 };
 
+/* A track that is not recorded, whatever else of its file is. */
+struct ing_left_out {
+    const char *path;
+    unsigned track; /* from 1 on, as in the file */
+    const char *media, *codec;
+};
+
 struct ing_replay_config {
     struct frag_stream *stream;
     const char *path;        /* a file, or a directory: its files in order of their names */
@@ -54,13 +61,19 @@ struct ing_replay_config {
                               */
     /* Now and then; may be NULL. */
     void (*handle_progress)(const struct ing_replay_progress *progress, void *user);
+    /* Once for each such track of a file, of whose others something is recorded; may be NULL. */
+    void (*handle_left_out)(const struct ing_left_out *left_out, void *user);
     void *user;
 };
 
 struct ing_replay_result {
     uint64_t files, skipped_files; /* skipped: nothing in it that could be replayed */
-    uint64_t samples, bytes;
-    uint64_t lost_samples; /* by faults */
+    uint64_t samples;              /* in durable fragments */
+    uint64_t bytes;                /* of all that was given to the store */
+    uint64_t lost_samples;         /* by faults */
+    /* Given to the store, and in no durable fragment: nothing could begin with them, such as sound
+     * before the first key frame, or it has failed. */
+    uint64_t unstored_samples;
     uint64_t fragments, durable, failed;
     int64_t duration_ns; /* of the video */
     bool stopped;

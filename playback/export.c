@@ -196,21 +196,25 @@ static int create_writer(struct export *export, size_t count) {
     return export->format->create(&export->job, &export->writer);
 }
 
-static void note_fragment(struct export *export, const struct frag_entry *entry, size_t count) {
+/* Where it really is by the clock of the range, wherever it had to be put. */
+static void note_times(struct export *export, const struct frag_entry *entry) {
     struct play_export_result *result = export->result;
     bool first = result->fragments == 0;
-    for (size_t i = 0; i < KN_TRACKS_MAX; i++) {
-        /* Where it really is in producer time, wherever it had to be put. */
-        int64_t end_ns =
-            export->times.zero.ns + export->times.tracks[i].end_ns - export->times.shift_ns;
-        if (export->times.tracks[i].any && (first || end_ns > result->to.ns)) {
-            result->to.ns = end_ns;
-            first = false;
-        }
-    }
+    int64_t at_ns = play_entry_time(entry, export->config->clock).ns;
+    int64_t begin_ns = at_ns;
+    int64_t end_ns = at_ns;
+    /* What cannot be added is no time that anybody could read. */
+    (void)!kn_i64_add(at_ns, export->times.begin_ns, &begin_ns);
+    (void)!kn_i64_add(at_ns, export->times.end_ns, &end_ns);
+    result->from.ns = first || begin_ns < result->from.ns ? begin_ns : result->from.ns;
+    result->to.ns = first || end_ns > result->to.ns ? end_ns : result->to.ns;
+}
+
+static void note_fragment(struct export *export, const struct frag_entry *entry, size_t count) {
+    struct play_export_result *result = export->result;
+    note_times(export, entry);
     if (result->fragments == 0) {
         export->first = entry->number;
-        result->from = export->times.zero;
     }
     export->last = entry->number;
     result->fragments++;
@@ -307,7 +311,9 @@ static int finish(struct export *export) {
     int rc = export->format->finish(export->writer, &ending);
     export->result->bytes = export->out.end;
     if (export->times.shifted > 0) {
-        note(export, "%llu fragments overlap earlier ones in time: they follow them here.",
+        note(export,
+             "%llu fragments overlap earlier ones in time or lie before them: they follow them "
+             "here.",
              (unsigned long long)export->times.shifted);
     }
     if (export->late_begin > 0) {

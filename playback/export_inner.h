@@ -65,8 +65,8 @@ struct play_times_track {
 struct play_times {
     bool begun;
     struct kn_wall zero; /* producer time of the file's 0: that of its first picture or sound */
-    int64_t shift_ns;    /* of the last fragment: later than its producer time says */
-    uint64_t shifted;    /* fragments that had to be */
+    int64_t begin_ns, end_ns; /* of the last fragment, from its own time, wherever it was put */
+    uint64_t shifted;         /* fragments that had to be */
     struct play_times_track tracks[KN_TRACKS_MAX];
 };
 

@@ -149,10 +149,14 @@ int play_export_run(const struct play_export_config *config,
         .stream_name = frag_stream_name(config->stream),
     };
     int rc = config->from.ns > config->to.ns ? -EINVAL : find_first(&range, &first);
+    int64_t back_ns = config->from.ns;
     if (rc == 0) {
-        rc = go_back(&range, &first, &range.from.ns);
+        rc = go_back(&range, &first, &back_ns);
     }
     if (rc == 0) {
+        /* Never later: behind a clock that was set back, fragments with larger numbers than the
+         * first one's begin before it. */
+        range.from.ns = back_ns < range.from.ns ? back_ns : range.from.ns;
         rc = measure(&range, &source.expected_bytes);
     }
     return rc == 0 ? play_export_from(config, &source, ret_result) : rc;

@@ -95,12 +95,16 @@ static bool leaves_hole(const struct play_times *times, const struct spans *span
 }
 
 static void note_spans(struct play_times *times, const struct spans *spans, int64_t at_ns) {
+    times->begin_ns = spans->first_ns;
+    times->end_ns = spans->first_ns;
     for (size_t i = 0; i < KN_TRACKS_MAX; i++) {
         const struct span *span = &spans->tracks[i];
         if (span->count > 0) {
+            int64_t end_ns = span->last_ns + length_of_last(span);
+            times->end_ns = end_ns > times->end_ns ? end_ns : times->end_ns;
             times->tracks[i].any = true;
             times->tracks[i].last_ns = at_ns + span->last_ns;
-            times->tracks[i].end_ns = at_ns + span->last_ns + length_of_last(span);
+            times->tracks[i].end_ns = at_ns + end_ns;
         }
     }
 }
@@ -130,7 +134,6 @@ int play_times_place(struct play_times *times, struct kn_wall producer, int64_t 
     note_spans(times, &spans, at_ns);
     times->begun = true;
     times->zero = zero;
-    times->shift_ns = push_ns;
     times->shifted += push_ns > 0;
     return PLAY_FITS;
 }

@@ -38,7 +38,7 @@ struct play_export_result {
     uint64_t fragments, samples, bytes;
     uint64_t left_out; /* fragments that are damaged or went meanwhile: a hole in the file */
     uint64_t left_out_samples; /* of tracks the format cannot carry, named in `note` */
-    struct kn_wall from, to;   /* producer times it really covers */
+    struct kn_wall from, to;   /* what it really covers, by the clock of the range */
     /* Where it ended early, by the clock of the range: export from there on for the rest. The codec
      * setup changes there, a hole is longer than the format can say (MP4: 6 hours, Matroska: 7
      * days), or an MP4 has 2 million samples. 0: it did not. */
@@ -49,8 +49,8 @@ struct play_export_result {
 };
 
 /* Blocks. Samples stand where their producer time says, a hole stays a hole; a fragment that
- * overlaps an earlier one follows it. An MP4 of up to 512 MiB has its index in front (it is written
- * twice), a larger one behind.
+ * overlaps an earlier one or, since a clock was set back, lies before it, follows it (`note`). An
+ * MP4 of up to 512 MiB has its index in front (it is written twice), a larger one behind.
  *
  * 0, also with something left out; -ENOENT: no fragment in the range; -ECANCELED: stopped;
  * KN_E_UNSUPPORTED: no track of it goes into this format (`note` says why); an errno. Nothing

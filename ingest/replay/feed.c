@@ -144,6 +144,27 @@ void ing_feed_close(struct ing_feed *feed) {
     free(feed);
 }
 
+void ing_feed_each_left_out(const struct ing_feed *feed,
+                            void (*each)(unsigned track, const char *media, const char *codec,
+                                         void *user),
+                            void *user) {
+    const AVFormatContext *format = ing_input_format(feed->input);
+    size_t lane = 0;
+    for (unsigned i = 0; i < format->nb_streams; i++) {
+        const AVStream *stream = format->streams[i];
+        if (lane < feed->lane_count && feed->lanes[lane].stream == stream) {
+            lane++; /* they have the order of the file */
+            continue;
+        }
+        const AVCodecParameters *codec = stream->codecpar;
+        const char *media = av_get_media_type_string(codec->codec_type);
+        if (codec->codec_type != AVMEDIA_TYPE_ATTACHMENT &&
+            (stream->disposition & AV_DISPOSITION_ATTACHED_PIC) == 0) {
+            each(i + 1, media == NULL ? "unknown" : media, avcodec_get_name(codec->codec_id), user);
+        }
+    }
+}
+
 int64_t ing_feed_duration_ns(const struct ing_feed *feed) {
     return ing_input_duration_ns(feed->input);
 }

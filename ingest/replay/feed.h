@@ -23,6 +23,12 @@ struct ing_feed_sample {
 KN_MUST_CHECK int ing_feed_open(const char *path, uint64_t limit, const atomic_bool *stop,
                                 struct ing_feed **ret_feed);
 void ing_feed_close(struct ing_feed *feed);
+/* Tracks that are not recorded because of what they are, in order of the file; cover pictures and
+ * attachments are no tracks. */
+void ing_feed_each_left_out(const struct ing_feed *feed,
+                            void (*each)(unsigned track, const char *media, const char *codec,
+                                         void *user),
+                            void *user);
 /* 0: not known. */
 int64_t ing_feed_duration_ns(const struct ing_feed *feed);
 /* 1; 0: the end; -ENOMEM; as ing_input_read; KN_E_LIMIT: its times are beyond all bounds. Samples

@@ -107,20 +107,53 @@ static const struct ing_sink record_sink = {
 
 /* ---- face ---- */
 
+/* Frames of the stream in durable fragments, since the store was opened; of a deleted one none is
+ * stored. */
+static int count_frames(struct frag_stream *stream, uint64_t *ret_frames) {
+    struct frag_stream_info *info = malloc(sizeof(*info)); /* too large for the stack */
+    int rc = info == NULL ? -ENOMEM : frag_stream_describe(stream, info);
+    if (rc == 0) {
+        *ret_frames = info->counters.frames;
+    }
+    free(info);
+    if (rc == -ENOENT) {
+        *ret_frames = 0;
+        rc = 0;
+    }
+    return rc;
+}
+
+/* Nobody else records into the stream meanwhile. */
+static int count_stored(const struct record *record, uint64_t before,
+                        struct ing_replay_result *result) {
+    uint64_t after = 0;
+    int rc = count_frames(record->stream, &after);
+    uint64_t stored = after > before ? after - before : 0;
+    if (rc == 0 && stored <= result->samples) {
+        result->unstored_samples = result->samples - stored;
+        result->samples = stored;
+    }
+    result->fragments = atomic_load(&record->begun);
+    result->durable = atomic_load(&record->durable);
+    result->failed = atomic_load(&record->failed);
+    return rc;
+}
+
 int ing_replay_run(const struct ing_replay_config *config, struct ing_replay_result *ret_result) {
     struct record *record = calloc(1, sizeof(*record));
+    *ret_result = (struct ing_replay_result){0};
     if (record == NULL) {
-        *ret_result = (struct ing_replay_result){0};
         return -ENOMEM;
     }
     record->stream = config->stream;
     record->waits = !config->paced;
     atomic_init(&record->refs, 1);
-    int rc = ing_replay_to(config, &record_sink, record, ret_result);
+    uint64_t before = 0;
+    int rc = count_frames(config->stream, &before);
+    rc = rc < 0 ? rc : ing_replay_to(config, &record_sink, record, ret_result);
     int flushed = frag_store_flush(frag_stream_store(config->stream));
-    ret_result->fragments = atomic_load(&record->begun);
-    ret_result->durable = atomic_load(&record->durable);
-    ret_result->failed = atomic_load(&record->failed);
+    int counted = count_stored(record, before, ret_result);
     record_unref(record);
-    return rc < 0 ? rc : flushed;
+    rc = rc < 0 ? rc : flushed;
+    return rc < 0 ? rc : counted;
 }

@@ -270,6 +270,13 @@ static void count_file(struct run *run, const char *path, int error, bool played
     }
 }
 
+static void tell_left_out(unsigned track, const char *media, const char *codec, void *user) {
+    struct run *run = user;
+    const struct ing_left_out left_out = {
+        .path = run->progress.path, .track = track, .media = media, .codec = codec};
+    run->config->handle_left_out(&left_out, run->config->user);
+}
+
 static int play_file(struct run *run, const char *path) {
     struct ing_feed *feed = NULL;
     uint64_t before = run->result->samples + run->result->lost_samples;
@@ -279,6 +286,9 @@ static int play_file(struct run *run, const char *path) {
     if (error == 0) {
         run->progress.path = path;
         run->progress.all_ns = ing_feed_duration_ns(feed);
+        if (run->config->handle_left_out != NULL && run->progress.loop == 0) {
+            ing_feed_each_left_out(feed, tell_left_out, run);
+        }
         rc = play_samples(run, feed, &error);
     }
     bool played = run->result->samples + run->result->lost_samples > before;

@@ -210,7 +210,8 @@ static void test_faults(void **state) {
 
     world = open_world(false);
     (void)replay(&world, sample_path("box.mkv"), "flap=3s", 1);
-    assert_int_equal(look_at_gaps(&world).of[FRAG_GAP_NETWORK], 3);
+    /* At 6 s the producer is back with a key frame at once: nothing is missing. */
+    assert_int_equal(look_at_gaps(&world).of[FRAG_GAP_NETWORK], 2);
     close_world(&world);
 
     world = open_world(false);

@@ -173,8 +173,33 @@ static void test_by_server_time(void **state) {
         0);
     assert_int_equal(entry.producer.ns, at(2000).ns);
     assert_int_equal(run(world, FRAG_CLOCK_SERVER, 3100, 3300, &result), 0);
-    assert_int_equal(result.from.ns, at(2000).ns);
+    assert_int_equal(result.from.ns, at(2000).ns + SERVER_LATE_NS);
+    assert_int_equal(result.to.ns, at(4032).ns + SERVER_LATE_NS); /* its sound's end */
     assert_int_equal(result.fragments, 2);
+}
+
+/* Recorded from 20 s on, then from 0: what lies before the first one recorded is of the range too,
+ * and what the file covers goes by the clock that was asked. */
+static void test_clock_set_back(void **state) {
+    struct world *world = *state;
+    struct play_export_result result;
+    struct frag_entry latest;
+
+    record(world, "qr.mkv", 20000, 1, SIZE_MAX);
+    record(world, "qr.mkv", 0, 1, SIZE_MAX);
+    assert_range(world, -100000, 60000, 0, 20);
+    assert_range(world, -100000, 21000, 0, 12);
+    assert_int_equal(run(world, FRAG_CLOCK_PRODUCER, -100000, 60000, &result), 0);
+    assert_int_equal(result.to.ns, at(30112).ns);
+    assert_non_null(strstr(result.note, "10 fragments overlap earlier ones in time or lie before"));
+    assert_int_equal(frag_archive_latest(world->archive, world->stream, &latest), 0);
+    assert_int_equal(latest.producer.ns, at(9000).ns);
+    assert_int_equal(run(world, FRAG_CLOCK_SERVER, -100000, 60000, &result), 0);
+    assert_int_equal(result.fragments, 20);
+    assert_int_equal(result.from.ns, at(20000).ns + SERVER_LATE_NS);
+    /* The clock stood still during the second one. */
+    int64_t end_ns = latest.server.ns + latest.duration_ns;
+    assert_true(result.to.ns >= end_ns && result.to.ns < end_ns + KN_NS_PER_S / 4);
 }
 
 static void assert_no_key(struct world *world, int64_t at_ms, int64_t begin_ms) {
@@ -258,6 +283,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_edges, setup, teardown),
         cmocka_unit_test_setup_teardown(test_by_server_time, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_clock_set_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_goes_back_to_a_key, setup, teardown),
         cmocka_unit_test_setup_teardown(test_damaged_on_disk, setup, teardown),
         cmocka_unit_test_setup_teardown(test_deleted_stream, setup, teardown),

@@ -56,7 +56,8 @@ static void test_overlap_follows(void **state) {
     assert_placed(&times, 1601, 1601); /* by its own time again */
     assert_int_equal(times.shifted, 3);
     assert_placed(&times, 1901, 2001); /* begins with the last one's last sample */
-    assert_int_equal(times.shift_ns, 100 * MS);
+    assert_int_equal(times.begin_ns, 0);
+    assert_int_equal(times.end_ns, 400 * MS); /* by its own time */
 }
 
 static void test_tracks_move_together(void **state) {
