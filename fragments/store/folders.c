@@ -30,6 +30,9 @@ void frag_folder_look(struct frag_folder *folder) {
     }
     atomic_store(&folder->free_bytes, free_bytes);
     atomic_store(&folder->total_bytes, total_bytes);
+    if (folder->store->mode == FRAG_STORE_READ) {
+        return; /* whether the disk is full is its writer's to judge */
+    }
     uint64_t least = frag_folder_min_free(folder);
     bool full = atomic_load(&folder->full);
     /* It stops at a quarter and goes on at half, so that it does not go to and fro. */

@@ -76,10 +76,17 @@ static bool may_be_unwritable(int rc) {
     return rc == -EROFS || rc == -EACCES || rc == -EPERM || rc == -ENOENT || rc == -EIO;
 }
 
+/* A full disk has no room for shared memory. A writer would have made it, so there is none. */
+static bool is_full(int rc) {
+    return rc == -ENOSPC || rc == -EDQUOT;
+}
+
 int frag_index_unwritable(const char *path, int failure, char **ret_uri) {
     bool has = false;
-    int refusal = may_be_unwritable(failure) ? folder_refusal(path) : 0;
-    if (refusal != -EROFS && refusal != -EACCES) {
+    int refusal = is_full(failure)             ? failure
+                  : may_be_unwritable(failure) ? folder_refusal(path)
+                                               : 0;
+    if (refusal != -EROFS && refusal != -EACCES && !is_full(refusal)) {
         return refusal == -ENOMEM ? refusal : failure;
     }
     int rc = log_has_content(path, &has);

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "fragments/store/index.h"
+#include "fragments/store/index_inner.h"
 #include "tests/support/index_world.h"
 
 #define NOBODY 65534
@@ -132,10 +133,28 @@ static void log_is_not_passed_over(void **state) {
     assert_int_equal(read_as_nobody(path), -EACCES);
 }
 
+/* No room for shared memory: nobody writes, and with an empty log the file is all there is. */
+static void a_full_disk_is_read(void **state) {
+    static const int failures[] = {-ENOSPC, -EDQUOT};
+    (void)state;
+    for (size_t i = 0; i < sizeof(failures) / sizeof(failures[0]); i++) {
+        char *uri = NULL;
+        write_log("");
+        assert_int_equal(frag_index_unwritable(path, failures[i], &uri), 0);
+        assert_non_null(uri);
+        free(uri);
+        uri = NULL;
+        write_log("content");
+        assert_int_equal(frag_index_unwritable(path, failures[i], &uri), failures[i]);
+        assert_null(uri);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(closed_is_read, set_up, tear_down),
         cmocka_unit_test_setup_teardown(log_is_not_passed_over, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_full_disk_is_read, set_up, tear_down),
     };
     return cmocka_run_group_tests_name("fragments index unwritable", tests, NULL, NULL);
 }
