@@ -62,6 +62,7 @@ enum frag_gap_cause {
     FRAG_GAP_OPERATOR,
     FRAG_GAP_SHUTDOWN
 };
+#define FRAG_GAP_CAUSES 14u
 
 /* "disk full", "packet loss", ... */
 const char *frag_gap_cause_text(enum frag_gap_cause cause);

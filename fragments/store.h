@@ -96,6 +96,14 @@ enum frag_store_health {
     FRAG_STORE_FAILING    /* index or journal cannot be written: nothing is acknowledged */
 };
 
+/* How long something took, counted by upper ends in seconds; the last one is infinite. */
+#define FRAG_TIMES_BUCKETS 14u
+extern const double frag_times_seconds[FRAG_TIMES_BUCKETS];
+struct frag_times {
+    uint64_t counts[FRAG_TIMES_BUCKETS]; /* not cumulative */
+    uint64_t sum_ns;
+};
+
 struct frag_store_stats {
     enum frag_store_health health;
     bool clock_in_doubt;                       /* age retention pauses */
@@ -103,6 +111,9 @@ struct frag_store_stats {
     uint64_t appended, failed, syncs, sync_errors, commits;
     uint64_t deleted_reels, deleted_bytes;
     size_t memory_used, memory_max; /* of recording; without what archives have loaded */
+    struct frag_times sync_times;   /* of each fdatasync of a reel */
+    /* Waiting now, of all disks: for their threads, and for the clerk. */
+    size_t queued_fragments, queued_bytes, queued_rows;
 };
 
 struct frag_store_stats frag_store_stats(struct frag_store *store);
@@ -140,6 +151,8 @@ struct frag_stream_tag {
 struct frag_stream_counters {
     uint64_t fragments, frames, bytes; /* written since start */
     uint64_t failed, dropped_samples, gaps;
+    uint64_t gaps_by_cause[FRAG_GAP_CAUSES]; /* of `gaps` */
+    struct frag_times ack_times;             /* from complete to acknowledged as durable */
     uint64_t reels_on_disk, bytes_on_disk, fragments_on_disk;
     struct kn_wall last_fragment; /* server time of the newest durable one; 0: none */
 };

@@ -85,4 +85,50 @@ struct ing_replay_result {
 KN_MUST_CHECK int ing_replay_run(const struct ing_replay_config *config,
                                  struct ing_replay_result *ret_result);
 
+/* ---- sources: what is pulled, watched and tried again ----
+ *
+ *     ing_source_start -> ing_source_status ... -> ing_source_stop
+ *
+ * "file:PATH" replays a file or a directory for ever, at the pace of its video. (Other schemes come
+ * with their protocols.) What fails is tried again after 1 s, later after at most 30 s, and between
+ * stands a gap 'source refused'. */
+
+struct ing_source;
+
+/* 0; KN_E_UNSUPPORTED: no such scheme; KN_E_MALFORMED. Pure. */
+KN_MUST_CHECK int ing_source_url_check(const char *url);
+
+struct ing_source_config {
+    struct frag_stream *stream;
+    const char *url;
+    /* On a thread of its own, at each change of state; may be NULL. */
+    void (*handle_state)(struct frag_stream *stream, void *user);
+    void *user;
+};
+
+enum ing_source_state {
+    ING_SOURCE_STARTING, /* connecting, opening, probing */
+    ING_SOURCE_RUNNING,
+    ING_SOURCE_WAITING, /* it failed, and is tried again */
+    ING_SOURCE_STOPPED
+};
+
+struct ing_source_status {
+    enum ing_source_state state;
+    struct kn_wall since; /* in this state */
+    uint64_t starts, failures;
+    uint64_t bytes, samples; /* given to the store */
+    char problem[512];       /* the last failure, without secrets; "" */
+};
+
+/* 0; KN_E_UNSUPPORTED, KN_E_MALFORMED as above; -ENOMEM, -EAGAIN. */
+KN_MUST_CHECK int ing_source_start(const struct ing_source_config *config,
+                                   struct ing_source **ret_source);
+/* Any thread. */
+void ing_source_status(const struct ing_source *source, struct ing_source_status *ret_status);
+/* Asks it to end, so that several can end at once. Any thread. */
+void ing_source_end(struct ing_source *source);
+/* Blocks until what it recorded is durable or failed, and frees it. NULL is fine. */
+void ing_source_stop(struct ing_source *source);
+
 #endif

@@ -18,6 +18,7 @@ SEES = {
     "playback": ["fragments", "media", "base"],
     "ml-hooks": ["fragments", "media", "base"],
     "server": ["ingest", "playback", "ml-hooks", "fragments", "media", "base"],
+    "commands": ["server", "ingest", "playback", "ml-hooks", "fragments", "media", "base"],
 }
 MAIN = "main.c"
 UNBOUND = {"tests"}
@@ -30,6 +31,7 @@ PREFIX = {
     "playback": "play_",
     "ml-hooks": "mlh_",
     "server": "srv_",
+    "commands": "cmd_",
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]', re.MULTILINE)

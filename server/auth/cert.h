@@ -1,0 +1,28 @@
+/* A self-signed certificate, for a first start with TLS. */
+#ifndef SERVER_AUTH_CERT_H
+#define SERVER_AUTH_CERT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/attributes.h"
+#include "base/time.h"
+
+struct srv_cert_config {
+    const char *certificate, *key; /* files to make; the key has mode 0600 */
+    const char *const *names;      /* DNS names and addresses it is for; the first one is its CN */
+    size_t name_count;
+    struct kn_wall now;
+    int64_t valid_ns;
+    bool replace;
+};
+
+#define SRV_CERT_FINGERPRINT_BYTES 96u /* SHA-256, "AB:CD:..." */
+
+/* ECDSA P-256. Blocks. 0; -EEXIST: a file is in the way, and not `replace`; -EINVAL: a name that is
+ * none; -ENOMEM; another errno. Both files appear, or none. */
+KN_MUST_CHECK int srv_cert_make(const struct srv_cert_config *config,
+                                char ret_fingerprint[static SRV_CERT_FINGERPRINT_BYTES]);
+
+#endif

@@ -1,0 +1,39 @@
+/* What happens, as Server-Sent Events: GET /api/v1/events. The last SRV_EVENTS_KEPT of them stay in
+ * memory, so that who comes back with Last-Event-ID misses nothing that is still there, and is told
+ * where something is missing. Each reader gets what its principal may list.
+ *
+ *   event      data (JSON)
+ *   hello      what the state is: all streams as in GET /api/v1/streams; first, and after a hole
+ *   stream     one stream's state, at most once a second each, when something of it changed
+ *   gone       a stream was deleted: its name
+ *   gap        one opened or closed
+ *   source     a source's state changed
+ *   server     health, once in 10 s and at a change
+ */
+#ifndef SERVER_EVENTS_H
+#define SERVER_EVENTS_H
+
+#include <jansson.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/attributes.h"
+#include "server/exchange/routes.h"
+
+struct srv_events;
+struct srv_world;
+
+#define SRV_EVENTS_KEPT 4096u
+
+/* 0 or -ENOMEM. It works on a thread of its own, from srv_events_start to srv_events_stop. */
+KN_MUST_CHECK int srv_events_create(struct srv_world *world, struct srv_events **ret_events);
+KN_MUST_CHECK int srv_events_start(struct srv_events *events);
+void srv_events_stop(struct srv_events *events);
+void srv_events_destroy(struct srv_events *events);
+
+/* Any thread, never blocks: `stream` NULL: for who may see all. Takes the reference of `data`. */
+void srv_events_tell(struct srv_events *events, const char *kind, const char *stream, json_t *data);
+
+extern const struct srv_routes srv_events_routes;
+
+#endif

@@ -1,0 +1,38 @@
+/* What routes work with: everything of a running server. Made by serve.c, read by all. */
+#ifndef SERVER_WORLD_H
+#define SERVER_WORLD_H
+
+#include <pthread.h>
+
+#include "base/time.h"
+#include "fragments/fragments.h"
+#include "server/auth/door.h"
+#include "server/auth/principals.h"
+#include "server/config/config.h"
+#include "server/exchange/http_server.h"
+
+struct srv_events;
+struct srv_live;
+struct srv_sources;
+
+struct srv_world {
+    struct frag_store *store;
+    struct srv_principals *principals;
+    struct srv_gate *gate;
+    struct srv_keyfile keyfile;
+    struct srv_live *live;       /* who sends and who reads now: live.h */
+    struct srv_events *events;   /* what happens, for pages: events.h */
+    struct srv_sources *sources; /* what is pulled: sources.h */
+    struct srv_http_server *http;
+    const struct kn_clock *clock;
+    struct kn_wall started;
+    struct frag_store_opening opening;
+    bool beyond_loopback;            /* it listens on more than loopback and the unix socket */
+    pthread_mutex_t lock;            /* of `config` */
+    const struct srv_config *config; /* by srv_world_config */
+};
+
+/* The configuration in effect; unref it. Any thread. */
+const struct srv_config *srv_world_config(struct srv_world *world);
+
+#endif
