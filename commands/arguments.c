@@ -159,5 +159,5 @@ const struct kn_option cmd_option_rows[OPTION_COUNT] = {
 };
 
 bool cmd_given(const struct cmd_arguments *arguments, enum option_id option) {
-    return (arguments->given & UINT32_C(1) << option) != 0;
+    return (arguments->given & UINT64_C(1) << option) != 0;
 }

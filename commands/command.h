@@ -56,7 +56,7 @@ enum option_id {
     OPTION_COUNT
 };
 
-#define WITH(option) (UINT32_C(1) << OPT_##option)
+#define WITH(option) (UINT64_C(1) << OPT_##option)
 /* Every command that opens a store. */
 #define WITH_STORE (WITH(DATA) | WITH(VERBOSE))
 
@@ -67,7 +67,7 @@ struct cmd_arguments {
     const struct cmd_command *command;
     const char *operands[OPERANDS_MAX];
     size_t operand_count;
-    uint32_t given; /* options, as WITH() */
+    uint64_t given; /* options, as WITH() */
     struct kn_wall now;
 
     const char *data, *stream, *output, *reason;
@@ -88,7 +88,7 @@ struct cmd_command {
     const char *usage; /* what stands behind the name */
     const char *summary;
     const char *help; /* behind usage and summary, before the options */
-    uint32_t options, required;
+    uint64_t options, required;
     size_t operands_min, operands_max;
     /* One of both; their answer is the exit code. `work` gets the store opened, as `mode` says. */
     int (*run)(const struct cmd_arguments *arguments);

@@ -32,7 +32,7 @@ static int work_on_store(const struct cmd_arguments *arguments) {
 /* Says what is missing. */
 static bool has_all_required(const struct cmd_arguments *arguments) {
     for (int i = 0; i < OPTION_COUNT; i++) {
-        if ((arguments->command->required & ~arguments->given & UINT32_C(1) << i) != 0) {
+        if ((arguments->command->required & ~arguments->given & UINT64_C(1) << i) != 0) {
             fprintf(stderr, "kinora %s: --%s %s is missing\n", arguments->command->name,
                     cmd_option_rows[i].name, cmd_option_rows[i].value);
             return false;

@@ -56,7 +56,7 @@ static void change_settings(const struct cmd_arguments *arguments,
 }
 
 static int update_stream(const struct cmd_arguments *arguments, struct frag_stream *stream) {
-    const uint32_t settings = WITH(RETENTION) | WITH(RETENTION_BYTES) | WITH(TARGET);
+    const uint64_t settings = WITH(RETENTION) | WITH(RETENTION_BYTES) | WITH(TARGET);
     if ((arguments->given & settings) == 0) {
         return 0;
     }
