@@ -233,11 +233,11 @@ static int make_tags(const struct srv_pairs *pairs, struct frag_stream_tag **ret
     return 0;
 }
 
-static int create(struct srv_sources *sources, const struct srv_config *config,
-                  const struct srv_config_stream *named, struct frag_stream **ret_stream) {
+static int create(struct srv_sources *sources, const struct srv_config_stream *named,
+                  struct frag_stream **ret_stream) {
     struct frag_stream_settings settings = frag_stream_settings_defaults();
     struct frag_stream_tag *tags = NULL;
-    int rc = srv_config_settings(config, named, &settings);
+    int rc = srv_config_settings(sources->world->store, named, &settings);
     rc = rc < 0 ? rc : make_tags(&named->tags, &tags);
     rc = rc < 0 ? rc
                 : frag_stream_create(sources->world->store, named->name, &settings, tags,
@@ -253,13 +253,13 @@ static bool are_equal(const struct frag_stream_settings *a, const struct frag_st
 }
 
 /* What the file names, over what the stream has. `info` is room for it. */
-static int update_settings(const struct srv_config *config, const struct srv_config_stream *named,
-                           struct frag_stream *stream, struct frag_stream_info *info) {
+static int update_settings(const struct srv_config_stream *named, struct frag_stream *stream,
+                           struct frag_stream_info *info) {
     int rc = -ESTALE;
     for (int i = 0; i < UPDATE_TRIES && rc == -ESTALE; i++) {
         rc = frag_stream_describe(stream, info);
         struct frag_stream_settings settings = info->settings;
-        rc = rc < 0 ? rc : srv_config_settings(config, named, &settings);
+        rc = rc < 0 ? rc : srv_config_settings(frag_stream_store(stream), named, &settings);
         if (rc == 0 && !are_equal(&settings, &info->settings)) {
             rc = frag_stream_update(stream, info->version, &settings);
         }
@@ -289,30 +289,28 @@ static int put_tags(const struct srv_pairs *pairs, struct frag_stream *stream,
     return rc;
 }
 
-static int update(const struct srv_config *config, const struct srv_config_stream *named,
-                  struct frag_stream *stream) {
+static int update(const struct srv_config_stream *named, struct frag_stream *stream) {
     struct frag_stream_info *info = malloc(sizeof(*info)); /* too large for the stack */
     if (info == NULL) {
         return -ENOMEM;
     }
-    int rc = update_settings(config, named, stream, info);
+    int rc = update_settings(named, stream, info);
     int put = put_tags(&named->tags, stream, info);
     free(info);
     return rc < 0 ? rc : put;
 }
 
 /* A stream that is there is recorded into, whatever was wrong with its settings. */
-static int apply_stream(struct srv_sources *sources, const struct srv_config *config,
-                        const struct srv_config_stream *named) {
+static int apply_stream(struct srv_sources *sources, const struct srv_config_stream *named) {
     struct frag_stream *stream = frag_stream_find(sources->world->store, named->name);
-    int rc = stream != NULL ? 0 : create(sources, config, named, &stream);
+    int rc = stream != NULL ? 0 : create(sources, named, &stream);
     if (rc == -EEXIST) { /* somebody made it meanwhile */
         stream = frag_stream_find(sources->world->store, named->name);
     }
     if (stream == NULL) {
         return rc < 0 ? rc : -ENOENT;
     }
-    rc = update(config, named, stream);
+    rc = update(named, stream);
     int started = start_missing(sources, stream, named);
     return rc < 0 ? rc : started;
 }
@@ -344,7 +342,7 @@ void srv_sources_apply(struct srv_sources *sources, const struct srv_config *con
         stop_all(take_out(sources, config));
     }
     for (size_t i = 0; i < config->stream_count && room == 0; i++) {
-        int rc = apply_stream(sources, config, &config->streams[i]);
+        int rc = apply_stream(sources, &config->streams[i]);
         if (rc < 0) {
             kn_log_error("stream not as the configuration says",
                          kn_str("stream", config->streams[i].name), kn_err("error", rc));

@@ -49,9 +49,9 @@ const struct srv_config_stream *srv_config_stream_find(const struct srv_config *
     return NULL;
 }
 
-int srv_config_settings(const struct srv_config *config, const struct srv_config_stream *stream,
+int srv_config_settings(struct frag_store *store, const struct srv_config_stream *stream,
                         struct frag_stream_settings *settings) {
-    (void)config;
+    (void)store;
     if ((stream->named.rows & (1u << SRV_STREAM_STORAGE)) != 0) {
         return -ENOENT;
     }
