@@ -166,9 +166,7 @@ const struct kn_option cmd_option_rows[OPTION_COUNT] = {
     [OPT_CONFIRM_CLOCK] = {"confirm-clock", 0, NULL,
                            "you looked, and the clock is right: delete by age in spite of doubt",
                            NULL, 0, NULL},
-    [OPT_GRANT] = {"grant", 0, "GRANT",
-                   "viewer, operator, admin, or actions; behind a colon the streams: "
-                   "viewer:door*",
+    [OPT_GRANT] = {"grant", 0, "GRANT", "as above; several times for several; default: viewer",
                    take_grant, 0,
                    "viewer, operator, admin, or some of list,watch,read,record,manage,hold,admin; "
                    "behind a colon a stream, or the beginning of names and *; at most 16 of them"},

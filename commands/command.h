@@ -127,6 +127,16 @@ extern const struct cmd_command cmd_retention_plan;
 extern const struct cmd_command cmd_retention_run;
 extern const struct cmd_command cmd_check;
 extern const struct cmd_command cmd_rebuild;
+extern const struct cmd_command cmd_key_add;
+extern const struct cmd_command cmd_key_list;
+extern const struct cmd_command cmd_key_remove;
+extern const struct cmd_command cmd_user_add;
+extern const struct cmd_command cmd_user_list;
+extern const struct cmd_command cmd_user_password;
+extern const struct cmd_command cmd_user_remove;
+extern const struct cmd_command cmd_token_add;
+extern const struct cmd_command cmd_token_list;
+extern const struct cmd_command cmd_token_remove;
 extern const struct cmd_command cmd_version;
 
 #endif

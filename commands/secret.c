@@ -84,7 +84,9 @@ int cmd_secret_ask(char ret_secret[static CMD_SECRET_BYTES]) {
     quiet.c_lflag &= ~(tcflag_t)ECHO;
     cmd_stop_on_signals(); /* whoever is interrupted gets the echo back */
     if (tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet) != 0) {
-        return cmd_refused("the terminal", -errno), -EIO;
+        int failed = -errno;
+        (void)cmd_refused("the terminal", failed);
+        return failed;
     }
     int rc = ask_twice(ret_secret);
     (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &before); /* it worked a moment ago */
