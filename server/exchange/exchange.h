@@ -32,6 +32,7 @@
 #include "server/auth/principals.h"
 #include "server/http/http.h"
 #include "server/http/request.h"
+#include "server/http/response.h"
 #include "server/transport/transport.h"
 
 struct frag_archive;

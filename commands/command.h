@@ -1,0 +1,120 @@
+/* What a command is, and what it gets. */
+#ifndef COMMANDS_COMMAND_H
+#define COMMANDS_COMMAND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/options.h"
+#include "base/time.h"
+#include "fragments/fragments.h"
+#include "ingest/ingest.h"
+#include "playback/playback.h"
+
+/* Documented in every --help; scripts build on them. */
+enum exit_code {
+    EXIT_FINE = 0,
+    EXIT_FINDINGS = 1, /* the input is damaged or not whole; what could be done was done */
+    EXIT_USAGE = 2,
+    EXIT_FAILED = 3 /* the machine said no: a file missing, a disk full, no memory */
+};
+
+#define EXIT_CODES_HELP                                                                            \
+    "\nExit codes: 0 all went well; 1 the input is damaged or not whole (what could be done was\n" \
+    "done), or check found something; 2 wrong usage; 3 refused (no such file or stream, a file\n"  \
+    "in the way, another program writing, disk full, no memory).\n"
+
+#define DATA_DEFAULT "kinora-data"
+#define STORAGE_MAX 32u
+#define OPERANDS_MAX 2u
+#define NAMES_NEAR_MAX 5u
+enum option_id {
+    OPT_JSON,
+    OPT_FRAMES,
+    OPT_FORCE,
+    OPT_DATA,
+    OPT_STREAM,
+    OPT_FROM,
+    OPT_TO,
+    OPT_CLOCK,
+    OPT_OUTPUT,
+    OPT_START,
+    OPT_RATE,
+    OPT_LOOP,
+    OPT_FAULT,
+    OPT_RETENTION,
+    OPT_RETENTION_BYTES,
+    OPT_TARGET,
+    OPT_STORAGE,
+    OPT_MIN_FREE,
+    OPT_UNTIL,
+    OPT_REASON,
+    OPT_CONFIRM_CLOCK,
+    OPT_VERBOSE,
+    OPT_HELP,
+    OPTION_COUNT
+};
+
+#define WITH(option) (UINT64_C(1) << OPT_##option)
+/* Every command that opens a store. */
+#define WITH_STORE (WITH(DATA) | WITH(VERBOSE))
+
+struct cmd_command;
+
+/* What the command line says. */
+struct cmd_arguments {
+    const struct cmd_command *command;
+    const char *operands[OPERANDS_MAX];
+    size_t operand_count;
+    uint64_t given; /* options, as WITH() */
+    struct kn_wall now;
+
+    const char *data, *stream, *output, *reason;
+    enum play_format format; /* of output */
+    const char *storage[STORAGE_MAX];
+    size_t storage_count;
+    struct kn_wall from, to, start, until;
+    enum frag_clock clock;
+    bool paced;
+    uint64_t loops;
+    struct ing_faults faults;
+    int64_t retention_ns, target_ns;
+    uint64_t retention_bytes, min_free_bytes;
+};
+
+struct cmd_command {
+    const char *name;
+    const char *usage; /* what stands behind the name */
+    const char *summary;
+    const char *help; /* behind usage and summary, before the options */
+    uint64_t options, required;
+    size_t operands_min, operands_max;
+    /* One of both; their answer is the exit code. `work` gets the store opened, as `mode` says. */
+    int (*run)(const struct cmd_arguments *arguments);
+    int (*work)(const struct cmd_arguments *arguments, struct frag_store *store);
+    enum frag_store_mode mode;
+};
+
+/* By enum option_id. */
+extern const struct kn_option cmd_option_rows[OPTION_COUNT];
+
+bool cmd_given(const struct cmd_arguments *arguments, enum option_id option);
+
+extern const struct cmd_command cmd_inspect;
+extern const struct cmd_command cmd_rewrite;
+extern const struct cmd_command cmd_replay;
+extern const struct cmd_command cmd_streams;
+extern const struct cmd_command cmd_fragments;
+extern const struct cmd_command cmd_gaps;
+extern const struct cmd_command cmd_export;
+extern const struct cmd_command cmd_hold_add;
+extern const struct cmd_command cmd_hold_list;
+extern const struct cmd_command cmd_hold_remove;
+extern const struct cmd_command cmd_retention_plan;
+extern const struct cmd_command cmd_retention_run;
+extern const struct cmd_command cmd_check;
+extern const struct cmd_command cmd_rebuild;
+extern const struct cmd_command cmd_version;
+
+#endif
