@@ -73,9 +73,11 @@ KN_MUST_CHECK int srv_http_server_log(struct srv_http_server *server, enum srv_l
 extern const double srv_latency_seconds[SRV_LATENCY_BUCKETS];
 
 struct srv_route_stats {
-    uint64_t by_status[6];                 /* 1xx to 5xx at 1 to 5 */
-    uint64_t latency[SRV_LATENCY_BUCKETS]; /* of answers that are no flows; head complete to sent */
-    uint64_t received_bytes, sent_bytes;   /* of bodies */
+    uint64_t by_status[6]; /* 1xx to 5xx at 1 to 5 */
+    /* Of answers that are no flows, from head complete to sent; not cumulative. */
+    uint64_t latency[SRV_LATENCY_BUCKETS];
+    uint64_t latency_sum_ns;             /* of all of them */
+    uint64_t received_bytes, sent_bytes; /* of bodies */
 };
 
 struct srv_http_stats {
