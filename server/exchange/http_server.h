@@ -64,9 +64,11 @@ bool srv_http_server_answers(struct srv_http_server *server, int64_t ns);
 extern const double srv_latency_seconds[SRV_LATENCY_BUCKETS];
 
 struct srv_route_stats {
-    uint64_t by_status[6];                 /* 1xx to 5xx at 1 to 5 */
-    uint64_t latency[SRV_LATENCY_BUCKETS]; /* of answers that are no flows; head complete to sent */
-    uint64_t received_bytes, sent_bytes;   /* of bodies */
+    uint64_t by_status[6]; /* 1xx to 5xx at 1 to 5 */
+    /* Of answers that are no flows, from head complete to sent; not cumulative. */
+    uint64_t latency[SRV_LATENCY_BUCKETS];
+    uint64_t latency_sum_ns;             /* of all of them */
+    uint64_t received_bytes, sent_bytes; /* of bodies */
 };
 
 struct srv_http_stats {
