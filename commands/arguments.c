@@ -10,6 +10,7 @@
 #include "fragments/fragments.h"
 #include "ingest/ingest.h"
 #include "playback/playback.h"
+#include "server/server.h"
 
 /* ---- values of options: into the member of struct cmd_arguments at `at` ---- */
 
@@ -29,12 +30,13 @@ static bool take_size(void *user, size_t at, const char *value) {
 
 /* A time, or how far ahead it is. */
 static bool take_until(void *user, size_t at, const char *value) {
-    struct cmd_arguments *arguments = user;
+    const struct cmd_arguments *arguments = user;
     int64_t ahead_ns;
     if (kn_duration_parse(value, &ahead_ns) < 0) {
         return take_time(user, at, value);
     }
-    return !__builtin_add_overflow(arguments->now.ns, ahead_ns, &arguments->until.ns);
+    struct kn_wall *when = (struct kn_wall *)((char *)user + at);
+    return !__builtin_add_overflow(arguments->now.ns, ahead_ns, &when->ns);
 }
 
 static bool take_clock(void *user, size_t at, const char *value) {
@@ -105,6 +107,17 @@ static bool take_reason(void *user, size_t at, const char *value) {
            strcmp(kn_text_plain(value, SIZE_MAX, plain, sizeof(plain)), value) == 0;
 }
 
+static bool take_grant(void *user, size_t at, const char *value) {
+    struct cmd_arguments *arguments = user;
+    (void)at;
+    if (arguments->grant_count == SRV_GRANTS_MAX ||
+        srv_grant_parse(value, &arguments->grants[arguments->grant_count]) != 0) {
+        return false;
+    }
+    arguments->grant_count++;
+    return true;
+}
+
 #define A_TIME "a time: 2026-11-20T21:23:40Z, seconds since 1970, now or -10m"
 
 #define AT(member) offsetof(struct cmd_arguments, member)
@@ -153,6 +166,18 @@ const struct kn_option cmd_option_rows[OPTION_COUNT] = {
     [OPT_CONFIRM_CLOCK] = {"confirm-clock", 0, NULL,
                            "you looked, and the clock is right: delete by age in spite of doubt",
                            NULL, 0, NULL},
+    [OPT_GRANT] = {"grant", 0, "GRANT", "as above; several times for several; default: viewer",
+                   take_grant, 0,
+                   "viewer, operator, admin, or some of list,watch,read,record,manage,hold,admin; "
+                   "behind a colon a stream, or the beginning of names and *; at most 16 of them"},
+    [OPT_EXPIRES] = {"expires", 0, "WHEN", "when it ends: 90d, or a time; default: never",
+                     take_until, AT(expires), "a duration such as 90d, or " A_TIME},
+    [OPT_ACCESS_KEY] = {"access-key", 0, "ID", "take this one, with its secret, for a new one",
+                        take_text, AT(access_key), "an access key id"},
+    [OPT_SECRET_STDIN] = {"secret-stdin", 0, NULL, "read its secret from standard input", NULL, 0,
+                          NULL},
+    [OPT_PASSWORD_STDIN] = {"password-stdin", 0, NULL, "read the password from standard input",
+                            NULL, 0, NULL},
     [OPT_VERBOSE] = {"verbose", 0, NULL, "tell on standard error what the store does", NULL, 0,
                      NULL},
     [OPT_HELP] = {"help", 'h', NULL, "this text", NULL, 0, NULL},

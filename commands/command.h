@@ -11,6 +11,7 @@
 #include "fragments/fragments.h"
 #include "ingest/ingest.h"
 #include "playback/playback.h"
+#include "server/server.h"
 
 /* Documented in every --help; scripts build on them. */
 enum exit_code {
@@ -51,6 +52,11 @@ enum option_id {
     OPT_UNTIL,
     OPT_REASON,
     OPT_CONFIRM_CLOCK,
+    OPT_GRANT,
+    OPT_EXPIRES,
+    OPT_ACCESS_KEY,
+    OPT_SECRET_STDIN,
+    OPT_PASSWORD_STDIN,
     OPT_VERBOSE,
     OPT_HELP,
     OPTION_COUNT
@@ -61,6 +67,7 @@ enum option_id {
 #define WITH_STORE (WITH(DATA) | WITH(VERBOSE))
 
 struct cmd_command;
+struct srv_client;
 
 /* What the command line says. */
 struct cmd_arguments {
@@ -74,13 +81,16 @@ struct cmd_arguments {
     enum play_format format; /* of output */
     const char *storage[STORAGE_MAX];
     size_t storage_count;
-    struct kn_wall from, to, start, until;
+    struct kn_wall from, to, start, until, expires;
     enum frag_clock clock;
     bool paced;
     uint64_t loops;
     struct ing_faults faults;
     int64_t retention_ns, target_ns;
     uint64_t retention_bytes, min_free_bytes;
+    struct srv_grant grants[SRV_GRANTS_MAX];
+    size_t grant_count;
+    const char *access_key;
 };
 
 struct cmd_command {
@@ -93,6 +103,8 @@ struct cmd_command {
     /* One of both; their answer is the exit code. `work` gets the store opened, as `mode` says. */
     int (*run)(const struct cmd_arguments *arguments);
     int (*work)(const struct cmd_arguments *arguments, struct frag_store *store);
+    /* Instead of `work`, where a server has the store. NULL: it must not have it. */
+    int (*ask)(const struct cmd_arguments *arguments, struct srv_client *client);
     enum frag_store_mode mode;
 };
 
@@ -115,6 +127,16 @@ extern const struct cmd_command cmd_retention_plan;
 extern const struct cmd_command cmd_retention_run;
 extern const struct cmd_command cmd_check;
 extern const struct cmd_command cmd_rebuild;
+extern const struct cmd_command cmd_key_add;
+extern const struct cmd_command cmd_key_list;
+extern const struct cmd_command cmd_key_remove;
+extern const struct cmd_command cmd_user_add;
+extern const struct cmd_command cmd_user_list;
+extern const struct cmd_command cmd_user_password;
+extern const struct cmd_command cmd_user_remove;
+extern const struct cmd_command cmd_token_add;
+extern const struct cmd_command cmd_token_list;
+extern const struct cmd_command cmd_token_remove;
 extern const struct cmd_command cmd_version;
 
 #endif

@@ -1,10 +1,13 @@
 #include "commands/place.h"
 
 #include <errno.h>
+#include <grp.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/path.h"
 #include "commands/command.h"
@@ -63,6 +66,19 @@ void cmd_place_tell(const struct cmd_place *place, const struct frag_store_openi
     if (frag_report_opening(opening, place->data, text)[0] != '\0') {
         fprintf(stderr, "kinora: %s.\n", text);
     }
+}
+
+int cmd_place_become_owner(const struct cmd_place *place) {
+    struct stat found;
+    if (geteuid() != 0 || stat(place->data, &found) != 0 || found.st_uid == 0) {
+        return 0; /* no directory yet: it will be root's own */
+    }
+    if (setgroups(0, NULL) != 0 || setegid(found.st_gid) != 0 || seteuid(found.st_uid) != 0) {
+        int rc = -errno;
+        (void)cmd_refused(place->data, rc);
+        return rc;
+    }
+    return 0;
 }
 
 /* 0, or it has said what was wrong. */

@@ -86,6 +86,10 @@ void frag_store_abandon(struct frag_store *store);
 /* Is this, absolute and without links, the main or a storage directory of the store, one that is
  * not there among them, or below one? */
 bool frag_store_holds(struct frag_store *store, const char *absolute_path);
+/* The number (frag_stream_settings.folder) of this main or storage directory, absolute and without
+ * links; -ENOENT: it is none of the store's. */
+KN_MUST_CHECK int frag_store_folder_number(struct frag_store *store, const char *absolute_path,
+                                           uint16_t *ret_number);
 /* Blocks. What was submitted before is durable or failed when it returns. 0, or the first error
  * of the index or journal that is still in the way. */
 KN_MUST_CHECK int frag_store_flush(struct frag_store *store);
