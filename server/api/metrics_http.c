@@ -36,7 +36,8 @@ static void write_bodies(struct srv_metrics *metrics, struct srv_http_server *ht
     const struct srv_router *router = srv_http_server_router(http);
     const struct srv_route *route = NULL;
     srv_metrics_family(
-        metrics, sent ? "kinora_http_body_sent_bytes_total" : "kinora_http_body_received_bytes_total",
+        metrics,
+        sent ? "kinora_http_body_sent_bytes_total" : "kinora_http_body_received_bytes_total",
         SRV_METRIC_COUNTER, sent ? "Bytes of answers' bodies." : "Bytes of requests' bodies.");
     for (size_t at = 0; (route = srv_router_row(router, at)) != NULL; at++) {
         const struct srv_label label = {"route", route->name};

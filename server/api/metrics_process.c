@@ -116,8 +116,7 @@ static void write_threads(struct srv_metrics *metrics) {
                        "ended.");
     for (size_t i = 0; i < threads.count; i++) {
         const struct srv_label label = {"thread", threads.times[i].name};
-        srv_metrics_real(metrics, &label, 1,
-                         (double)threads.times[i].ticks / (double)ticks_per_s);
+        srv_metrics_real(metrics, &label, 1, (double)threads.times[i].ticks / (double)ticks_per_s);
     }
 }
 
@@ -148,8 +147,7 @@ static void write_usage(struct srv_metrics *metrics) {
     if (getrusage(RUSAGE_SELF, &usage) == 0) {
         srv_metrics_family(metrics, "kinora_process_cpu_seconds_total", SRV_METRIC_COUNTER,
                            "CPU time, user and system, of all threads ever.");
-        srv_metrics_real(metrics, NULL, 0,
-                         seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime));
+        srv_metrics_real(metrics, NULL, 0, seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime));
     }
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
         srv_metrics_gauge(metrics, "kinora_process_max_fds", limit.rlim_cur,
@@ -162,8 +160,7 @@ static void write_usage(struct srv_metrics *metrics) {
         long page_bytes = sysconf(_SC_PAGESIZE);
         uint64_t pages = resident != NULL ? strtoull(resident, NULL, 10) : 0;
         srv_metrics_gauge(metrics, "kinora_process_resident_memory_bytes",
-                          pages * (uint64_t)(page_bytes > 0 ? page_bytes : 0),
-                          "Resident memory.");
+                          pages * (uint64_t)(page_bytes > 0 ? page_bytes : 0), "Resident memory.");
     }
 }
 

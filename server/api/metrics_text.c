@@ -76,8 +76,8 @@ void srv_metrics_family(struct srv_metrics *metrics, const char *name, enum srv_
     end_family(metrics);
     metrics->name = name;
     metrics->family_at = metrics->size;
-    const char *const parts[] = {"# HELP ", name, " ", help, "\n# TYPE ", name, " ", kinds[kind],
-                                 "\n"};
+    const char *const parts[] = {"# HELP ", name, " ",         help, "\n# TYPE ",
+                                 name,      " ",  kinds[kind], "\n"};
     for (size_t i = 0; i < KN_COUNT(parts); i++) {
         add_text(metrics, parts[i]);
     }
@@ -138,7 +138,10 @@ static const char *real_text(double value, char text[static NUMBER_BYTES]) {
     if (isfinite(value)) {
         (void)snprintf(text, NUMBER_BYTES, "%.15g", value);
     } else {
-        (void)snprintf(text, NUMBER_BYTES, "%s", isnan(value) ? "NaN" : value > 0 ? "+Inf" : "-Inf");
+        (void)snprintf(text, NUMBER_BYTES, "%s",
+                       isnan(value) ? "NaN"
+                       : value > 0  ? "+Inf"
+                                    : "-Inf");
     }
     return text;
 }
@@ -162,8 +165,7 @@ void srv_metrics_buckets(struct srv_metrics *metrics, const struct srv_label *la
     uint64_t all = 0;
     for (size_t i = 0; i < buckets; i++) {
         all += counts[i];
-        add_sample(metrics, "_bucket", labels, count, real_text(ends[i], end),
-                   u64_text(all, text));
+        add_sample(metrics, "_bucket", labels, count, real_text(ends[i], end), u64_text(all, text));
     }
     add_sample(metrics, "_sum", labels, count, NULL, real_text((double)sum_ns / 1e9, text));
     add_sample(metrics, "_count", labels, count, NULL, u64_text(all, text));
@@ -187,8 +189,7 @@ int srv_metrics_take(struct srv_metrics *metrics, struct kn_buffer **ret_buffer)
     if (metrics->data == NULL) {
         return -ENOMEM;
     }
-    int rc =
-        kn_buffer_wrap(NULL, metrics->data, metrics->size, free, metrics->data, ret_buffer);
+    int rc = kn_buffer_wrap(NULL, metrics->data, metrics->size, free, metrics->data, ret_buffer);
     if (rc == 0) {
         metrics->data = NULL;
     }

@@ -21,10 +21,10 @@ enum srv_metric_kind { SRV_METRIC_COUNTER, SRV_METRIC_GAUGE, SRV_METRIC_HISTOGRA
 struct srv_metrics {
     char *data;
     size_t size, room, max;
-    const char *name;    /* of the family being written; NULL: none */
-    size_t family_at;    /* where it begins */
-    bool full;           /* it has no room */
-    unsigned left_out;   /* families */
+    const char *name;  /* of the family being written; NULL: none */
+    size_t family_at;  /* where it begins */
+    bool full;         /* it has no room */
+    unsigned left_out; /* families */
 };
 
 struct srv_label {
