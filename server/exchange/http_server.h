@@ -10,6 +10,7 @@
 
 #include "base/attributes.h"
 #include "base/loop.h"
+#include "server/config/config.h"
 #include "server/exchange/routes.h"
 #include "server/transport/transport.h"
 
@@ -33,6 +34,9 @@ struct srv_http_server_config {
     size_t workers;                        /* threads for what blocks. 4 */
     size_t queue;                          /* requests that wait for one; more: 503. 1,024 */
     struct srv_http_times times;
+    uint64_t body_bytes;                /* of routes that say none. 1 MiB */
+    enum srv_log_requests log_requests; /* SRV_LOG_FAILED: from status 400 on. SRV_LOG_ALL */
+    const char *log_file;               /* NULL: standard error */
     const struct srv_routes *const *routes;
     size_t route_tables;
 };
@@ -58,6 +62,11 @@ const struct srv_router *srv_http_server_router(const struct srv_http_server *se
 /* Every loop ran a task within `ns`, and a worker took one. Blocks at most so long; for the
  * watchdog. Not for loop threads. */
 bool srv_http_server_answers(struct srv_http_server *server, int64_t ns);
+
+/* Changes the log of requests, or (both as they were) opens its file again, which somebody has
+ * moved away. Blocks. On failure all stays as it was. Any thread but a loop's. */
+KN_MUST_CHECK int srv_http_server_log(struct srv_http_server *server, enum srv_log_requests mode,
+                                      const char *path);
 
 #define SRV_LATENCY_BUCKETS 12u
 /* Upper ends in seconds; the last one is infinite. */
