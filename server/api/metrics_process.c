@@ -170,7 +170,8 @@ void srv_metrics_process(struct srv_metrics *metrics, const struct srv_world *wo
     srv_metrics_u64(metrics, &version, 1, 1);
     srv_metrics_family(metrics, "kinora_process_start_time_seconds", SRV_METRIC_GAUGE,
                        "When the server started, since 1970.");
-    srv_metrics_real(metrics, NULL, 0, (double)(world->started.ns / KN_NS_PER_MS) / 1e3);
+    int64_t started_ms = world->started.ns / KN_NS_PER_MS;
+    srv_metrics_real(metrics, NULL, 0, (double)started_ms / 1e3);
     write_usage(metrics);
     write_threads(metrics);
 }

@@ -93,9 +93,8 @@ static void write_ages(struct srv_metrics *metrics, const struct rows *rows) {
     for (size_t i = 0; i < rows->count; i++) {
         int64_t last_ns = rows->rows[i].counters.last_fragment.ns;
         if (last_ns != 0) {
-            int64_t age_ns = rows->now.ns > last_ns ? rows->now.ns - last_ns : 0;
-            srv_metrics_real(metrics, STREAM_LABEL(&rows->rows[i]), 1,
-                             (double)(age_ns / KN_NS_PER_MS) / 1e3);
+            int64_t age_ms = rows->now.ns > last_ns ? (rows->now.ns - last_ns) / KN_NS_PER_MS : 0;
+            srv_metrics_real(metrics, STREAM_LABEL(&rows->rows[i]), 1, (double)age_ms / 1e3);
         }
     }
 }

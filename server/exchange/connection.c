@@ -307,7 +307,7 @@ static bool pump_held(struct srv_http_conn *conn) {
     if ((conn->held_bytes == 0 && conn->hungry) || !wants_bytes(conn)) {
         return false;
     }
-    struct input input = {conn->held, conn->held_bytes, conn->held_body};
+    struct input input = {conn->held == NULL ? "" : conn->held, conn->held_bytes, conn->held_body};
     pump(conn, &input);
     hold(conn, &input);
     return true;

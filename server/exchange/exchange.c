@@ -124,6 +124,7 @@ static void count_latency(struct srv_route_counts *route, int64_t took_ns) {
         at++;
     }
     atomic_fetch_add_explicit(&route->latency[at], 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&route->latency_sum_ns, (uint64_t)took_ns, memory_order_relaxed);
 }
 
 static void count(const struct srv_exchange *exchange, int64_t took_ns) {

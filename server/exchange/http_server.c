@@ -477,6 +477,7 @@ static void add_route(struct srv_route_stats *stats, const struct srv_route_coun
     for (size_t i = 0; i < SRV_LATENCY_BUCKETS; i++) {
         stats->latency[i] += atomic_load_explicit(&counts->latency[i], memory_order_relaxed);
     }
+    stats->latency_sum_ns += atomic_load_explicit(&counts->latency_sum_ns, memory_order_relaxed);
     stats->received_bytes += atomic_load_explicit(&counts->received_bytes, memory_order_relaxed);
     stats->sent_bytes += atomic_load_explicit(&counts->sent_bytes, memory_order_relaxed);
 }

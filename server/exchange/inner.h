@@ -110,7 +110,8 @@ void srv_request_log_destroy(struct srv_request_log *log);
 
 /* Written by the loop, read by any thread. */
 struct srv_route_counts {
-    _Atomic uint64_t by_status[6], latency[SRV_LATENCY_BUCKETS], received_bytes, sent_bytes;
+    _Atomic uint64_t by_status[6], latency[SRV_LATENCY_BUCKETS], latency_sum_ns;
+    _Atomic uint64_t received_bytes, sent_bytes;
 };
 struct srv_lane_counts {
     _Atomic size_t requests_open, flows_open;
