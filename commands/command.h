@@ -166,6 +166,7 @@ extern const struct cmd_command cmd_cert_make;
 extern const struct cmd_command cmd_config_check;
 extern const struct cmd_command cmd_config_default;
 extern const struct cmd_command cmd_config_print;
+extern const struct cmd_command cmd_serve;
 extern const struct cmd_command cmd_man;
 extern const struct cmd_command cmd_version;
 

@@ -139,14 +139,14 @@ static int run_with(const struct cmd_command *command, int argc, char **argv) {
 
 /* In the order of the overview. */
 static const struct cmd_command *const commands[] = {
-    &cmd_inspect,     &cmd_rewrite,      &cmd_replay,         &cmd_streams,
-    &cmd_fragments,   &cmd_gaps,         &cmd_export,         &cmd_hold_add,
-    &cmd_hold_list,   &cmd_hold_remove,  &cmd_retention_plan, &cmd_retention_run,
-    &cmd_check,       &cmd_rebuild,      &cmd_key_add,        &cmd_key_list,
-    &cmd_key_remove,  &cmd_user_add,     &cmd_user_list,      &cmd_user_password,
-    &cmd_user_remove, &cmd_token_add,    &cmd_token_list,     &cmd_token_remove,
-    &cmd_cert_make,   &cmd_config_check, &cmd_config_print,   &cmd_config_default,
-    &cmd_man,         &cmd_version,
+    &cmd_serve,          &cmd_inspect,     &cmd_rewrite,      &cmd_replay,
+    &cmd_streams,        &cmd_fragments,   &cmd_gaps,         &cmd_export,
+    &cmd_hold_add,       &cmd_hold_list,   &cmd_hold_remove,  &cmd_retention_plan,
+    &cmd_retention_run,  &cmd_check,       &cmd_rebuild,      &cmd_key_add,
+    &cmd_key_list,       &cmd_key_remove,  &cmd_user_add,     &cmd_user_list,
+    &cmd_user_password,  &cmd_user_remove, &cmd_token_add,    &cmd_token_list,
+    &cmd_token_remove,   &cmd_cert_make,   &cmd_config_check, &cmd_config_print,
+    &cmd_config_default, &cmd_man,         &cmd_version,
 };
 
 static int print_overview(FILE *out) {
