@@ -118,6 +118,25 @@ static bool take_grant(void *user, size_t at, const char *value) {
     return true;
 }
 
+static bool take_name(void *user, size_t at, const char *value) {
+    struct cmd_arguments *arguments = user;
+    (void)at;
+    if (arguments->name_count == NAMES_MAX || value[0] == '\0') {
+        return false;
+    }
+    arguments->names[arguments->name_count++] = value;
+    return true;
+}
+
+static bool take_days(void *user, size_t at, const char *value) {
+    struct cmd_arguments *arguments = user;
+    uint32_t part;
+    (void)at;
+    size_t used = kn_decimal_read(value, strlen(value), &arguments->days, &part);
+    return used > 0 && used == strspn(value, "0123456789") && value[used] == '\0' &&
+           arguments->days > 0 && arguments->days <= 36500;
+}
+
 #define A_TIME "a time: 2026-11-20T21:23:40Z, seconds since 1970, now or -10m"
 
 #define AT(member) offsetof(struct cmd_arguments, member)
@@ -178,6 +197,14 @@ const struct kn_option cmd_option_rows[OPTION_COUNT] = {
                           NULL},
     [OPT_PASSWORD_STDIN] = {"password-stdin", 0, NULL, "read the password from standard input",
                             NULL, 0, NULL},
+    [OPT_NAME] = {"name", 0, "NAME", "a DNS name or address it is for; several times for several",
+                  take_name, 0, "a DNS name or an address, at most 32 of them"},
+    [OPT_OUTPUT_DIR] = {"output", 'o', "DIR", "where the files go; default: here; -o for short",
+                        take_text, AT(output_dir), "a directory"},
+    [OPT_DAYS] = {"days", 0, "N", "how long it is valid; default: 825", take_days, 0,
+                  "a number of days, 1 to 36500"},
+    [OPT_ALL] = {"all", 0, "DIR", "write the page of every command into this directory", take_text,
+                 AT(all), "a directory"},
     [OPT_VERBOSE] = {"verbose", 0, NULL, "tell on standard error what the store does", NULL, 0,
                      NULL},
     [OPT_HELP] = {"help", 'h', NULL, "this text", NULL, 0, NULL},

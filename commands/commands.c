@@ -89,6 +89,8 @@ static int run_with(const struct cmd_command *command, int argc, char **argv) {
         .from = {INT64_MIN},
         .to = {INT64_MAX},
         .expires = SRV_NEVER,
+        .output_dir = ".",
+        .days = DAYS_DEFAULT,
         .loops = 1,
         .faults = {.seed = 1},
         .min_free_bytes = FRAG_STORE_MIN_FREE_DEFAULT,
@@ -118,11 +120,13 @@ static int run_with(const struct cmd_command *command, int argc, char **argv) {
 
 /* In the order of the overview. */
 static const struct cmd_command *const commands[] = {
-    &cmd_inspect,        &cmd_rewrite,       &cmd_replay,     &cmd_streams,      &cmd_fragments,
-    &cmd_gaps,           &cmd_export,        &cmd_hold_add,   &cmd_hold_list,    &cmd_hold_remove,
-    &cmd_retention_plan, &cmd_retention_run, &cmd_check,      &cmd_rebuild,      &cmd_key_add,
-    &cmd_key_list,       &cmd_key_remove,    &cmd_user_add,   &cmd_user_list,    &cmd_user_password,
-    &cmd_user_remove,    &cmd_token_add,     &cmd_token_list, &cmd_token_remove, &cmd_version,
+    &cmd_inspect,     &cmd_rewrite,     &cmd_replay,         &cmd_streams,
+    &cmd_fragments,   &cmd_gaps,        &cmd_export,         &cmd_hold_add,
+    &cmd_hold_list,   &cmd_hold_remove, &cmd_retention_plan, &cmd_retention_run,
+    &cmd_check,       &cmd_rebuild,     &cmd_key_add,        &cmd_key_list,
+    &cmd_key_remove,  &cmd_user_add,    &cmd_user_list,      &cmd_user_password,
+    &cmd_user_remove, &cmd_token_add,   &cmd_token_list,     &cmd_token_remove,
+    &cmd_cert_make,   &cmd_man,         &cmd_version,
 };
 
 static int print_overview(FILE *out) {
@@ -153,8 +157,11 @@ static bool asks_help(const char *word) {
     return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
 }
 
-/* By its one or two words, of which it tells how many. NULL: there is none. */
-static const struct cmd_command *find_command(int argc, char **argv, int *ret_words) {
+const struct cmd_command *cmd_at(size_t at) {
+    return at < KN_COUNT(commands) ? commands[at] : NULL;
+}
+
+const struct cmd_command *cmd_find(int argc, char **argv, int *ret_words) {
     for (size_t i = 0; i < KN_COUNT(commands); i++) {
         const char *name = commands[i]->name;
         size_t first = strcspn(name, " ");
@@ -190,7 +197,7 @@ static int run_help(int argc, char **argv) {
     if (argc == 0) {
         return print_overview(stdout);
     }
-    const struct cmd_command *command = find_command(argc, argv, &words);
+    const struct cmd_command *command = cmd_find(argc, argv, &words);
     if (command != NULL) {
         return cmd_print_help(command);
     }
@@ -209,7 +216,7 @@ static int run_command(int argc, char **argv) {
         argv[0] = version;
     }
     int words = 0;
-    const struct cmd_command *command = find_command(argc, argv, &words);
+    const struct cmd_command *command = cmd_find(argc, argv, &words);
     if (command == NULL) {
         return without_command(argc, argv);
     }

@@ -109,7 +109,8 @@ static int add(const struct cmd_arguments *arguments, struct srv_principals *tab
                struct cmd_principal *principal) {
     enum srv_principal_kind kind = principal->value.kind;
     if (srv_principals_count(table) == 0 &&
-        !srv_principal_may(&principal->value, SRV_ACTION_ADMIN, NULL)) {
+        (!srv_principal_may(&principal->value, SRV_ACTION_ADMIN, NULL) ||
+         principal->value.expires.ns != SRV_NEVER.ns)) {
         return cmd_principal_not_first(kind);
     }
     int rc = make(principal);
