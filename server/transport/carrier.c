@@ -290,6 +290,7 @@ static int configure_tls(struct srv_carrier *carrier) {
     (void)SSL_CTX_set_options(tls, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
                                        SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
     (void)SSL_CTX_set_session_cache_mode(tls, SSL_SESS_CACHE_OFF); /* tickets need none */
+    SSL_CTX_set_info_callback(tls, srv_link_handle_tls);
     SSL_CTX_set_cert_cb(tls, choose_certificate, carrier->transport);
     /* libwebsockets' own: names of vhosts, and protocols that change the role. */
     (void)SSL_CTX_set_tlsext_servername_callback(tls, NULL);
@@ -317,7 +318,6 @@ static int create_context(struct srv_carrier *carrier, bool tls) {
         .timeout_secs = HANDSHAKE_S,
     };
     if (tls) {
-        info.ssl_info_event_mask = SSL_CB_HANDSHAKE_DONE;
         info.options |=
             LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT | LWS_SERVER_OPTION_CREATE_VHOST_SSL_CTX;
     }

@@ -410,6 +410,7 @@ void srv_link_start(struct srv_link *link) {
     link->wsi = wsi;
     if (link->tls) {
         link->ssl = lws_get_ssl(wsi);
+        (void)SSL_set_app_data(link->ssl, link); /* its slot is always there */
     } else if (!introduce(link)) {
         srv_link_end(link);
     }
@@ -482,6 +483,17 @@ static int handle_writable(struct srv_link *link) {
     return 0;
 }
 
+/* The handshake is done; once libwebsockets has noted that, the connection is writable. OpenSSL is
+ * asked itself: the LWS_CALLBACK_SSL_INFO of any but the newest context gets lost. */
+void srv_link_handle_tls(const SSL *ssl, int where, int value) {
+    (void)value; /* says nothing here */
+    struct srv_link *link = SSL_get_app_data(ssl);
+    if ((where & SSL_CB_HANDSHAKE_DONE) != 0 && link != NULL &&
+        link->phase == SRV_CONN_HANDSHAKE) {
+        want_room(link);
+    }
+}
+
 static int handle_event(struct srv_link *link, enum lws_callback_reasons reason, const void *data,
                         size_t size) {
     switch ((int)reason) {
@@ -515,9 +527,6 @@ int srv_link_handle_lws(struct lws *wsi, enum lws_callback_reasons reason, void 
         lws_set_opaque_user_data(wsi, NULL);
         gone(link);
         return 0;
-    case LWS_CALLBACK_SSL_INFO:
-        /* The handshake is done; once it has noted that itself, the connection is writable. */
-        return link->phase == SRV_CONN_HANDSHAKE ? lws_callback_on_writable(wsi) < 0 : 0;
     default:
         return handle_event(link, reason, data, size);
     }

@@ -113,6 +113,8 @@ struct srv_link {
 void srv_link_start(struct srv_link *link);
 void srv_link_take_turn(struct srv_link *link);
 void srv_link_end(struct srv_link *link);
+/* For SSL_CTX_set_info_callback. */
+void srv_link_handle_tls(const SSL *ssl, int where, int value);
 int srv_link_handle_lws(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *data,
                         size_t size);
 
