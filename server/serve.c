@@ -208,6 +208,9 @@ static struct srv_http_server_config http_config(struct srv_server *server) {
     http.times.write_ns = config->http.write_ns;
     http.times.idle_ns = config->http.idle_ns;
     http.times.drain_ns = config->http.drain_ns;
+    http.body_bytes = config->http.body_bytes;
+    http.log_requests = (enum srv_log_requests)config->log.requests;
+    http.log_file = config->log.file;
     http.routes = tables;
     http.route_tables = KN_COUNT(tables);
     return http;
@@ -322,12 +325,23 @@ static int reload_certificate(struct srv_world *world, const struct srv_config *
     return rc;
 }
 
+/* Opened again also where its name stays: somebody may have moved it away. */
+static void reload_log(struct srv_world *world, const struct srv_config *config) {
+    int rc = srv_http_server_log(world->http, (enum srv_log_requests)config->log.requests,
+                                 config->log.file);
+    if (rc != 0) {
+        kn_log_error("the log of requests stays where it was", kn_str("path", config->log.file),
+                     kn_err("error", rc));
+    }
+}
+
 int srv_reload(struct srv_server *server, const struct srv_config *config) {
     struct srv_world *world = &server->world;
     const struct srv_config *old = swap_config(world, config);
     size_t failed = 0;
     srv_config_compare(old, config, tell_restart, NULL);
     int rc = reload_certificate(world, config);
+    reload_log(world, config);
     srv_sources_apply(world->sources, config, &failed);
     kn_log_info("configuration read again", kn_uint("streams", config->stream_count),
                 kn_uint("failed", failed));

@@ -154,6 +154,7 @@ static int serve(struct srv_world *world, int argc, char **argv) {
     config.transport.key = argc > 7 ? argv[7] : NULL;
     config.transport.max_connections = 8192;
     config.transport.max_per_address = 8192;
+    config.log_requests = SRV_LOG_NONE;
     config.times.idle_ns = 600 * KN_NS_PER_S;
     config.routes = tables;
     config.route_tables = 1;
