@@ -42,20 +42,21 @@ static void echoes(void **state) {
         assert_true(wire_expect(&wire, "hello", 5));
         assert_true(wire_send(&wire, "again", 5));
         assert_true(wire_expect(&wire, "again", 5));
-        assert_int_equal(world.last_peer.tls, kinds[i] == WORLD_TLS);
-        assert_int_equal(world.last_peer.local, kinds[i] == WORLD_UNIX);
-        assert_int_equal(world.last_peer.loopback, kinds[i] != WORLD_UNIX);
+        struct srv_peer peer = world_last_peer(&world);
+        assert_int_equal(peer.tls, kinds[i] == WORLD_TLS);
+        assert_int_equal(peer.local, kinds[i] == WORLD_UNIX);
+        assert_int_equal(peer.loopback, kinds[i] != WORLD_UNIX);
         char wanted[SRV_ADDRESS_BYTES] = "127.0.0.1:";
         if (kinds[i] == WORLD_UNIX) {
             (void)snprintf(wanted, sizeof(wanted), "unix:%u", (unsigned)geteuid());
-            assert_int_equal(world.last_peer.uid, geteuid());
-            assert_int_equal(world.last_peer.port, 0);
+            assert_int_equal(peer.uid, geteuid());
+            assert_int_equal(peer.port, 0);
         } else {
             const char *port =
                 strchr(srv_transport_address(world.transport, (size_t)kinds[i]), ':');
-            assert_int_equal(world.last_peer.port, strtoul(port + 1, NULL, 10));
+            assert_int_equal(peer.port, strtoul(port + 1, NULL, 10));
         }
-        assert_memory_equal(world.last_peer.address, wanted, strlen(wanted));
+        assert_memory_equal(peer.address, wanted, strlen(wanted));
         wire_close(&wire);
     }
     world_wait_connections(&world, 0);
