@@ -193,6 +193,13 @@ static double now_s(void) {
     return (double)clock->mono(clock).ns / 1e9;
 }
 
+static void wait_for(atomic_size_t *value, size_t wanted) {
+    while (atomic_load(value) != wanted) {
+        struct timespec moment = {.tv_nsec = 1000000};
+        (void)nanosleep(&moment, NULL);
+    }
+}
+
 struct result {
     double kib_each, wall_s, processor_s, idle_processor_s;
 };
@@ -222,6 +229,7 @@ static struct result run(const char *address, bool tls, enum job job, size_t cou
     }
     struct result result = {.wall_s = now_s() - wall, .processor_s = processor_s() - processor};
     struct timespec second = {.tv_sec = 1};
+    wait_for(&bench.opened, count); /* the kernel's queue counts as connected */
     if (job == JOB_IDLE) {
         result.kib_each = (resident_kib() - memory) / (double)count;
         processor = processor_s();
@@ -232,10 +240,7 @@ static struct result run(const char *address, bool tls, enum job job, size_t cou
     (void)close(wait[0]);
     (void)close(tell[0]);
     (void)waitpid(child, NULL, 0);
-    while (atomic_load(&bench.closed) != count) {
-        struct timespec moment = {.tv_nsec = 1000000};
-        (void)nanosleep(&moment, NULL);
-    }
+    wait_for(&bench.closed, count);
     return result;
 }
 
