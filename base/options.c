@@ -8,7 +8,7 @@
 #define SHOWN_BYTES 256
 
 static bool is_taken(const struct kn_options *options, size_t row) {
-    return options->rows[row].name != NULL && (options->set & UINT32_C(1) << row) != 0;
+    return options->rows[row].name != NULL && (options->set & UINT64_C(1) << row) != 0;
 }
 
 void kn_options_print(const struct kn_options *options, FILE *out) {
@@ -71,10 +71,10 @@ static bool take(const struct kn_option *row, const char *program, void *user, c
 }
 
 int kn_options_parse(const struct kn_options *options, int argc, char **argv, void *user,
-                     uint32_t *ret_given, int *ret_operands) {
+                     uint64_t *ret_given, int *ret_operands) {
     struct option known[KN_OPTIONS_MAX + 1];
     char letters[2 * KN_OPTIONS_MAX + 1];
-    uint32_t given = 0;
+    uint64_t given = 0;
     KN_ASSERT(options->count <= KN_OPTIONS_MAX);
     list(options, known, letters);
     optind = 0; /* from the beginning, whatever was parsed before */
@@ -87,7 +87,7 @@ int kn_options_parse(const struct kn_options *options, int argc, char **argv, vo
         if (row < 0 || !take(&options->rows[row], argv[0], user, optarg)) {
             return KN_E_MALFORMED; /* getopt_long has said what it did not know */
         }
-        given |= UINT32_C(1) << row;
+        given |= UINT64_C(1) << row;
     }
     *ret_given = given;
     *ret_operands = optind;

@@ -10,8 +10,8 @@
 
 #include "base/attributes.h"
 
-/* So that a set fits 32 bits. */
-#define KN_OPTIONS_MAX 32u
+/* So that a set fits 64 bits. */
+#define KN_OPTIONS_MAX 64u
 
 struct kn_option {
     const char *name;  /* without dashes */
@@ -27,7 +27,7 @@ struct kn_option {
 struct kn_options {
     const struct kn_option *rows; /* where rows have no name, there is no option */
     size_t count;
-    uint32_t set; /* those that are taken, by the bits of their rows; others are unknown */
+    uint64_t set; /* those that are taken, by the bits of their rows; others are unknown */
 };
 
 /* A line each. */
@@ -36,6 +36,6 @@ void kn_options_print(const struct kn_options *options, FILE *out);
  * complaints. 0 with the set of those given and the place of the first operand; KN_E_MALFORMED: it
  * has said what was wrong. */
 KN_MUST_CHECK int kn_options_parse(const struct kn_options *options, int argc, char **argv,
-                                   void *user, uint32_t *ret_given, int *ret_operands);
+                                   void *user, uint64_t *ret_given, int *ret_operands);
 
 #endif

@@ -86,6 +86,10 @@ void frag_store_abandon(struct frag_store *store);
 /* Is this, absolute and without links, the main or a storage directory of the store, one that is
  * not there among them, or below one? */
 bool frag_store_holds(struct frag_store *store, const char *absolute_path);
+/* The number (frag_stream_settings.folder) of this main or storage directory, absolute and without
+ * links; -ENOENT: it is none of the store's. */
+KN_MUST_CHECK int frag_store_folder_number(struct frag_store *store, const char *absolute_path,
+                                           uint16_t *ret_number);
 /* Blocks. What was submitted before is durable or failed when it returns. 0, or the first error
  * of the index or journal that is still in the way. */
 KN_MUST_CHECK int frag_store_flush(struct frag_store *store);
@@ -111,12 +115,26 @@ struct frag_store_stats {
     uint64_t appended, failed, syncs, sync_errors, commits;
     uint64_t deleted_reels, deleted_bytes;
     size_t memory_used, memory_max; /* of recording; without what archives have loaded */
-    struct frag_times sync_times;   /* of each fdatasync of a reel */
+    struct frag_times sync_times;   /* of each fdatasync of a reel that goes on */
     /* Waiting now, of all disks: for their threads, and for the clerk. */
     size_t queued_fragments, queued_bytes, queued_rows;
 };
 
 struct frag_store_stats frag_store_stats(struct frag_store *store);
+
+/* A storage directory, the main one among them; free and total bytes are of its file system, as of
+ * the last look (once a second where the store is written), 0 where it is offline or was not
+ * looked at. */
+struct frag_folder_info {
+    uint16_t number;
+    const char *path; /* as long as the store */
+    bool online, full;
+    uint64_t free_bytes, total_bytes;
+};
+/* Never blocks. A negative answer of `each` ends it and is returned. */
+KN_MUST_CHECK int frag_store_folders(struct frag_store *store,
+                                     int (*each)(const struct frag_folder_info *info, void *user),
+                                     void *user);
 
 /* ---- streams ---- */
 
@@ -150,7 +168,8 @@ struct frag_stream_tag {
 
 struct frag_stream_counters {
     uint64_t fragments, frames, bytes; /* written since start */
-    uint64_t failed, dropped_samples, gaps;
+    uint64_t failed, dropped_samples;
+    uint64_t gaps;                           /* that began, or were added */
     uint64_t gaps_by_cause[FRAG_GAP_CAUSES]; /* of `gaps` */
     struct frag_times ack_times;             /* from complete to acknowledged as durable */
     uint64_t reels_on_disk, bytes_on_disk, fragments_on_disk;

@@ -16,7 +16,8 @@
  *     ing_faults_parse ...; ing_replay_run(&config, &result)
  *
  * Opens any container that libavformat does, and records its H.264, H.265, AV1, VP8, VP9, MJPEG,
- * AAC, Opus and PCM tracks into a stream as one session a file, timed as in the file. */
+ * AAC, Opus and PCM tracks into a stream as one session a file (or one for all, `one_session`),
+ * timed as in the file. */
 
 struct ing_faults {
     double loss;   /* share of video pictures and sound packets that are lost, 0 to 1 */
@@ -41,6 +42,8 @@ struct ing_replay_progress {
     uint64_t loop, file, files;
     const char *path;
     int64_t done_ns, all_ns; /* of this file; all_ns 0: not known */
+    uint64_t samples, bytes; /* of all, given to the store */
+    uint64_t fragments;      /* of all, durable */
 };
 
 /* A track that is not recorded, whatever else of its file is. */
@@ -56,6 +59,9 @@ struct ing_replay_config {
     struct ing_clock *clock; /* the store's clock too; NULL: the machine's, from now on */
     bool paced;              /* as fast as the video is; else as fast as can be */
     uint64_t loops;          /* 0: for ever */
+    /* Files and loops follow one another as pictures of one camera do, with no gap between. One for
+     * ever that ends without being stopped is a source refused, not a producer that went away. */
+    bool one_session;
     struct ing_faults faults;
     const atomic_bool *stop; /* set by a signal handler: ends after the sample at hand; may be NULL
                               */
@@ -118,6 +124,7 @@ struct ing_source_status {
     struct kn_wall since; /* in this state */
     uint64_t starts, failures;
     uint64_t bytes, samples; /* given to the store */
+    uint64_t fragments;      /* of these, durable */
     char problem[512];       /* the last failure, without secrets; "" */
 };
 

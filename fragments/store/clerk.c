@@ -156,6 +156,7 @@ static void finish_write(struct frag_event *event) {
 }
 
 static void finish_batch(struct frag_batch *batch) {
+    (void)atomic_fetch_sub(&batch->job.store->queued_rows, batch->count);
     for (size_t i = 0; i < batch->count; i++) {
         struct frag_event *event = &batch->events[i];
         struct frag_open_reel *reel = event->reel;
@@ -259,6 +260,7 @@ void frag_clerk_drop(struct frag_store *store) {
     store->clerk.last_waiting = NULL;
     while (batch != NULL) {
         struct frag_batch *next = batch->next;
+        (void)atomic_fetch_sub(&store->queued_rows, batch->count);
         for (size_t i = 0; i < batch->count; i++) {
             if (batch->events[i].write != NULL) {
                 frag_write_finish(batch->events[i].write, -ECANCELED);

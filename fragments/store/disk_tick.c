@@ -327,6 +327,16 @@ static struct frag_open_reel *write_one(const struct frag_tick *tick, struct fra
 
 /* ---- the tick ---- */
 
+/* By the machine's own clock: a replay's stands still. */
+static int sync_reel(struct frag_store *store, struct frag_open_reel *reel) {
+    const struct kn_clock *clock = kn_clock_system();
+    struct kn_mono begin = clock->mono(clock);
+    int rc = frag_reel_sync(reel->reel);
+    frag_times_count(&store->sync_times, clock->mono(clock).ns - begin.ns);
+    (void)atomic_fetch_add(&store->syncs, 1);
+    return rc;
+}
+
 static void sync_reels(const struct frag_tick *tick) {
     struct frag_store *store = tick->folder->store;
     for (struct frag_open_reel *reel = *tick->reels; reel != NULL; reel = reel->next) {
@@ -340,8 +350,7 @@ static void sync_reels(const struct frag_tick *tick) {
             continue;
         }
         reel->dirty = false;
-        int rc = frag_reel_sync(reel->reel);
-        (void)atomic_fetch_add(&store->syncs, 1);
+        int rc = sync_reel(store, reel);
         if (rc < 0) {
             (void)atomic_fetch_add(&store->sync_errors, 1);
             give_up(tick, reel, rc);
@@ -471,6 +480,7 @@ void frag_tick_run(const struct frag_tick *tick, struct frag_write **writes, siz
         free(batch);
         return;
     }
+    (void)atomic_fetch_add(&tick->folder->store->queued_rows, batch->count);
     if (frag_clerk_send(tick->folder->store, &batch->job) < 0) {
         batch->job.run(&batch->job); /* never: the clerk ends after the disks */
     }

@@ -21,6 +21,7 @@
 #include "fragments/store/index.h"
 #include "fragments/store/io.h"
 #include "fragments/store/random.h"
+#include "fragments/store/times.h"
 #include "fragments/store/values.h"
 
 struct frag_batch;
@@ -189,6 +190,8 @@ struct frag_store {
     /* Counters of struct frag_store_stats. */
     atomic_uint_least64_t appended, failed, syncs, sync_errors, commits;
     atomic_uint_least64_t deleted_reels, deleted_bytes;
+    struct frag_shared_times sync_times;
+    atomic_size_t queued_rows; /* sent to the clerk and not written yet */
 };
 
 /* Least free space of a folder's file system, in bytes; below a quarter of it nothing is written.

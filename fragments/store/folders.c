@@ -148,3 +148,14 @@ bool frag_store_holds(struct frag_store *store, const char *absolute_path) {
     }
     return holds;
 }
+
+int frag_store_folder_number(struct frag_store *store, const char *absolute_path,
+                             uint16_t *ret_number) {
+    for (size_t i = 0; i < store->folder_count; i++) {
+        if (strcmp(store->folders[i].path, absolute_path) == 0) {
+            *ret_number = store->folders[i].number;
+            return 0;
+        }
+    }
+    return -ENOENT;
+}

@@ -30,7 +30,6 @@ void frag_gaps_note_locked(struct frag_stream *stream, const struct frag_gap_ent
     }
     note->after = stream->last_sealed_sequence;
     note->older = stream->unfinished;
-    stream->counters.gaps++;
     atomic_store(&stream->store->noted, true);
 }
 
@@ -192,6 +191,13 @@ int frag_gaps_forget(struct frag_stream *stream, struct kn_wall before) {
     return rc;
 }
 
+static void count_gap(struct frag_stream *stream, enum frag_gap_cause cause) {
+    (void)pthread_mutex_lock(&stream->lock);
+    stream->counters.gaps++;
+    stream->counters.gaps_by_cause[cause]++;
+    (void)pthread_mutex_unlock(&stream->lock);
+}
+
 static void tell(struct frag_stream *stream, const struct frag_gap *gap, bool open) {
     if (stream->tail != NULL) {
         /* Out of memory: the subscribers hear that they missed something. */
@@ -213,6 +219,7 @@ int frag_gaps_add(struct frag_stream *stream, const struct frag_gap_entry *gap) 
     rc = put(stream, &key, &closed);
     if (rc == 0) {
         stream->gap_count++;
+        count_gap(stream, closed.gap.cause);
         tell(stream, &closed.gap, true);
         tell(stream, &closed.gap, false);
     }
@@ -269,6 +276,7 @@ int frag_gaps_open(struct frag_stream *stream, const struct frag_gap_entry *gap)
         stream->gap_open = true;
         stream->gap_at = key;
         stream->gap = open;
+        count_gap(stream, open.gap.cause);
         tell(stream, &open.gap, true);
     }
     return rc;

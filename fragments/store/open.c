@@ -379,6 +379,15 @@ static void add_streams(struct frag_store *store, struct frag_store_stats *stats
     (void)pthread_mutex_unlock(&store->streams_lock);
 }
 
+static void add_queues(struct frag_store *store, struct frag_store_stats *stats) {
+    for (size_t i = 0; i < store->folder_count; i++) {
+        if (store->folders[i].disk != NULL) {
+            stats->queued_fragments += frag_disk_waiting(store->folders[i].disk);
+            stats->queued_bytes += frag_disk_waiting_bytes(store->folders[i].disk);
+        }
+    }
+}
+
 struct frag_store_stats frag_store_stats(struct frag_store *store) {
     struct frag_store_stats stats = {
         .health = health_of(store),
@@ -392,7 +401,28 @@ struct frag_store_stats frag_store_stats(struct frag_store *store) {
         .deleted_bytes = atomic_load(&store->deleted_bytes),
         .memory_used = kn_budget_used(store->budget),
         .memory_max = kn_budget_max(store->budget),
+        .sync_times = frag_times_read(&store->sync_times),
+        .queued_rows = atomic_load(&store->queued_rows),
     };
     add_streams(store, &stats);
+    add_queues(store, &stats);
     return stats;
+}
+
+int frag_store_folders(struct frag_store *store,
+                       int (*each)(const struct frag_folder_info *info, void *user), void *user) {
+    int rc = 0;
+    for (size_t i = 0; i < store->folder_count && rc >= 0; i++) {
+        struct frag_folder *folder = &store->folders[i];
+        const struct frag_folder_info info = {
+            .number = folder->number,
+            .path = folder->path,
+            .online = folder->online && !atomic_load(&folder->astray),
+            .full = atomic_load(&folder->full),
+            .free_bytes = atomic_load(&folder->free_bytes),
+            .total_bytes = atomic_load(&folder->total_bytes),
+        };
+        rc = each(&info, user);
+    }
+    return rc < 0 ? rc : 0;
 }

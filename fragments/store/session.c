@@ -61,6 +61,8 @@ size_t frag_write_weight(const struct frag_write *write) {
 static void count(struct frag_write *write, int error) {
     struct frag_stream *stream = write->session->stream;
     const struct frag_fragment *fragment = write->fragment;
+    const struct kn_clock *clock = stream->store->clock;
+    int64_t took_ns = clock->mono(clock).ns - write->complete.ns;
     (void)pthread_mutex_lock(&stream->lock);
     stream->unfinished--;
     frag_gaps_finished(stream, fragment->start.number.sequence);
@@ -68,6 +70,7 @@ static void count(struct frag_write *write, int error) {
         stream->counters.fragments++;
         stream->counters.frames += fragment->sample_count;
         stream->counters.bytes += write->row.cluster_bytes;
+        frag_times_add(&stream->counters.ack_times, took_ns);
         if (fragment->start.server.ns > stream->counters.last_fragment.ns) {
             stream->counters.last_fragment = fragment->start.server;
         }

@@ -45,6 +45,7 @@ struct frag_write {
     struct frag_record_key *keys;
     size_t key_count;
     uint64_t first_record, records;
+    struct kn_mono complete; /* when it left its writer */
     struct frag_reel_row row;
     int error;
 };

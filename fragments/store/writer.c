@@ -238,7 +238,9 @@ static void work_off(struct frag_disk *disk) {
 
 int frag_writer_submit(struct frag_writer *writer, struct frag_write *write, int64_t duration_ns) {
     struct frag_stream *stream = writer->stream;
+    const struct kn_clock *clock = stream->store->clock;
     struct frag_folder *folder = NULL;
+    write->complete = clock->mono(clock);
     int rc = find_room(writer, frag_write_weight(write), &folder);
     rc = rc < 0 ? rc : frag_stream_publish(stream, write->fragment, duration_ns);
     if (rc < 0) {

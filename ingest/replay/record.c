@@ -91,10 +91,20 @@ static void record_discontinuity(const struct frag_gap *gap, void *user) {
     frag_writer_discontinuity(record->writer, gap);
 }
 
+static void record_cut(void *user) {
+    struct record *record = user;
+    frag_writer_cut(record->writer);
+}
+
 static void record_close(enum frag_gap_cause cause, void *user) {
     struct record *record = user;
     frag_writer_close(record->writer, cause);
     record->writer = NULL;
+}
+
+static uint64_t record_fragments(void *user) {
+    struct record *record = user;
+    return atomic_load(&record->durable);
 }
 
 static const struct ing_sink record_sink = {
@@ -102,7 +112,9 @@ static const struct ing_sink record_sink = {
     .tracks = record_tracks,
     .sample = record_sample,
     .discontinuity = record_discontinuity,
+    .cut = record_cut,
     .close = record_close,
+    .fragments = record_fragments,
 };
 
 /* ---- face ---- */

@@ -66,6 +66,9 @@ static void tell_progress(struct run *run, int64_t done_ns) {
         (done_ns == 0 || now.ns - run->told.ns >= PROGRESS_NS)) {
         run->told = now;
         run->progress.done_ns = done_ns;
+        run->progress.samples = run->result->samples;
+        run->progress.bytes = run->result->bytes;
+        run->progress.fragments = run->sink->fragments(run->user);
         run->config->handle_progress(&run->progress, run->config->user);
     }
 }
@@ -89,6 +92,23 @@ static void close_session(struct run *run, enum frag_gap_cause cause) {
     run->open = false;
     run->broken = false;
     run->has_gap = false;
+}
+
+/* What should go on for ever and ends by itself has failed. */
+static enum frag_gap_cause cause_of_end(const struct run *run) {
+    if (is_stopped(run)) {
+        return FRAG_GAP_SHUTDOWN;
+    }
+    bool refused = run->config->one_session && run->config->loops == 0;
+    return refused ? FRAG_GAP_SOURCE_REFUSED : FRAG_GAP_PRODUCER_AWAY;
+}
+
+static void end_file(struct run *run) {
+    if (!run->config->one_session) {
+        close_session(run, cause_of_end(run));
+    } else if (run->open) {
+        run->sink->cut(run->user);
+    }
 }
 
 static int use_tracks(struct run *run, struct kn_tracks *tracks) {
@@ -295,7 +315,7 @@ static int play_file(struct run *run, const char *path) {
     if (!is_stopped(run) || played) {
         count_file(run, path, error == 0 && !played ? KN_E_MALFORMED : error, played);
     }
-    close_session(run, is_stopped(run) ? FRAG_GAP_SHUTDOWN : FRAG_GAP_PRODUCER_AWAY);
+    end_file(run);
     kn_tracks_unref(run->tracks);
     run->tracks = NULL;
     ing_feed_close(feed);
@@ -394,6 +414,7 @@ int ing_replay_to(const struct ing_replay_config *config, const struct ing_sink 
     }
     begin(&run, &files);
     rc = play_loops(&run, &files);
+    close_session(&run, cause_of_end(&run));
     int concluded = conclude(&run, &files);
     ing_files_finish(&files);
     return rc < 0 ? rc : concluded;

@@ -13,7 +13,11 @@ struct ing_sink {
     int (*sample)(struct kn_wall origin, const struct kn_sample *sample, void *user);
     /* Something is missing before the next sample; `gap` may be NULL. */
     void (*discontinuity)(const struct frag_gap *gap, void *user);
+    /* The next sample is of another file: what it needs for decoding is not in this one. */
+    void (*cut)(void *user);
     void (*close)(enum frag_gap_cause cause, void *user);
+    /* How many fragments are durable. */
+    uint64_t (*fragments)(void *user);
 };
 
 /* What ing_replay_run does, into any sink. Fills all of the result but `fragments`, `durable` and

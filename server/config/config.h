@@ -50,7 +50,6 @@ struct srv_config_http {
     struct srv_named named;
     uint64_t loops, workers, queue, connections, connections_per_address;
     int64_t head_ns, body_ns, write_ns, idle_ns, drain_ns;
-    uint64_t body_bytes;
     int64_t session_ns;
 };
 
@@ -134,10 +133,9 @@ const struct srv_config_stream *srv_config_stream_find(const struct srv_config *
                                                        const char *name);
 /* Whether the file has this row of a stream's: the API must not change it then. */
 bool srv_config_owns(const struct srv_config *config, const char *stream, enum srv_stream_row row);
-/* The settings of a stream that the file has, over those it has already (`settings`, `tags` stay
- * where the file names nothing). -ENOENT: `storage` names a directory that is none of the store's.
- */
-KN_MUST_CHECK int srv_config_settings(const struct srv_config *config,
+/* The settings that `stream` names, over those it has already (`settings`; the rest stays).
+ * -ENOENT: `storage` is no directory of the store's. Blocks. */
+KN_MUST_CHECK int srv_config_settings(struct frag_store *store,
                                       const struct srv_config_stream *stream,
                                       struct frag_stream_settings *settings);
 /* Names of keys marked `restart` in which two differ, one call each. */

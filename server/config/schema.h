@@ -41,17 +41,26 @@ struct srv_schema {
     size_t at; /* offset of its value in the table's struct */
     /* Bit of the struct's `uint64_t named` (at offset 0) that says it was named; tables have at
      * most 64 rows. The row's place. */
-    uint64_t least, most;       /* COUNT, SIZE, DURATION (ns); TEXT, TEXTS, PAIRS: bytes, items */
-    const char *const *choices; /* CHOICE: ends in NULL */
-    const struct srv_schema *table;  /* TABLE */
-    bool forever;                    /* DURATION: "forever" is INT64_MAX */
-    bool secret;                     /* TEXT: never shown */
-    bool restart;                    /* a reload cannot change it */
-    bool file_only;                  /* the API does not take it */
-    bool (*valid)(const char *text); /* TEXT and the items of TEXTS: NULL: any plain text */
+    /* COUNT, SIZE, DURATION (ns); TEXT: bytes; TEXTS, PAIRS: items. `most` 0: as many as the kind
+     * has, for TEXT SRV_SCHEMA_TEXT_MAX. */
+    uint64_t least, most;
+    const char *const *choices;     /* CHOICE: ends in NULL */
+    const struct srv_schema *table; /* TABLE */
+    bool forever;                   /* DURATION: "forever" is INT64_MAX */
+    const char *word;               /* SIZE: this word is UINT64_MAX; NULL: none is */
+    bool path;                      /* TEXT, TEXTS: names of files, from the file's folder */
+    bool secret;                    /* TEXT: never shown */
+    bool restart;                   /* a reload cannot change it */
+    bool file_only;                 /* the API does not take it */
+    /* TEXT and the items of TEXTS: what is wrong with one, in words without it ("an address such as
+     * 127.0.0.1:5466"), or NULL: nothing. NULL: any plain text will do. */
+    const char *(*fault)(const char *text);
     const char *fallback; /* its default as YAML, for the commented file and docs; NULL: none */
     const char *help;     /* one line, or several with \n */
 };
+
+/* Of a text in any place, its NUL not counted. */
+#define SRV_SCHEMA_TEXT_MAX 4095u
 
 /* Every struct of a table begins with this. */
 struct srv_named {
@@ -60,9 +69,10 @@ struct srv_named {
 
 #define SRV_SCHEMA_PROBLEM_BYTES 512u
 
-/* JSON's members into `target`, which has its defaults already. 0; KN_E_MALFORMED with `problem`
- * ("retention: a duration such as 7d, forever or 0"; an unknown member with the likely one). What
- * was read before the fault stays in `target`. -ENOMEM. */
+/* JSON's members into `target`, which has its defaults already. A TEXT whose `least` is 0 may be
+ * "": it is named then, and NULL. 0; KN_E_MALFORMED with `problem` ("retention: a duration such as
+ * 10s or 7d, or forever"; an unknown member with the likely one). What was read before the fault
+ * stays in `target`. -ENOMEM. */
 KN_MUST_CHECK int srv_schema_read_json(const struct srv_schema *table, json_t *object, void *target,
                                        char problem[static SRV_SCHEMA_PROBLEM_BYTES]);
 /* Frees texts, lists and maps within; the struct itself is the caller's. */

@@ -31,6 +31,7 @@ json_t *srv_json_u64(uint64_t value);
 json_t *srv_json_duration(int64_t ns);
 /* Text that came from outside: what is no UTF-8 becomes '?'. */
 json_t *srv_json_text(const char *text);
+/* At most 64 bytes. */
 json_t *srv_json_hex(const uint8_t *bytes, size_t size);
 
 #endif

@@ -24,7 +24,7 @@ struct tape_sample {
 
 struct tape {
     struct tape_sample samples[TAPE_SAMPLES];
-    size_t count, sessions, tracks_count, breaks, gap_count;
+    size_t count, sessions, tracks_count, breaks, cuts, gap_count;
     struct kn_tracks *tracks[TAPE_SESSIONS];
     enum frag_gap_cause ends[TAPE_SESSIONS];
     struct frag_gap gaps[TAPE_GAPS];
@@ -89,6 +89,12 @@ static void tape_discontinuity(const struct frag_gap *gap, void *user) {
     }
 }
 
+static void tape_cut(void *user) {
+    struct tape *tape = user;
+    KN_ASSERT(tape->open);
+    tape->cuts++;
+}
+
 static void tape_close(enum frag_gap_cause cause, void *user) {
     struct tape *tape = user;
     KN_ASSERT(tape->open);
@@ -96,12 +102,19 @@ static void tape_close(enum frag_gap_cause cause, void *user) {
     tape->ends[tape->sessions - 1] = cause;
 }
 
+static uint64_t tape_fragments(void *user) {
+    const struct tape *tape = user;
+    return tape->cuts;
+}
+
 static const struct ing_sink tape_sink = {
     .open = tape_open,
     .tracks = tape_tracks,
     .sample = tape_sample,
     .discontinuity = tape_discontinuity,
+    .cut = tape_cut,
     .close = tape_close,
+    .fragments = tape_fragments,
 };
 
 static inline struct tape *tape_create(void) {

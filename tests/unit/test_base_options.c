@@ -27,7 +27,7 @@ static const struct kn_option rows[] = {
     [3] = {"file", 'o', "FILE", "where to", take, offsetof(struct told, file), "a file"},
 };
 
-static int parse(uint32_t set, char **argv, struct told *told, uint32_t *ret_given,
+static int parse(uint64_t set, char **argv, struct told *told, uint64_t *ret_given,
                  int *ret_operands) {
     const struct kn_options options = {.rows = rows, .count = KN_COUNT(rows), .set = set};
     int argc = 0;
@@ -42,7 +42,7 @@ static void options_and_operands_are_told_apart(void **state) {
          file[] = "--file=x y", b[] = "b";
     char *argv[] = {name, a, size, minus, json, file, b, NULL};
     struct told told = {0};
-    uint32_t given = 0;
+    uint64_t given = 0;
     int operands = 0;
     (void)state;
     assert_int_equal(parse(0xb, argv, &told, &given, &operands), 0);
@@ -58,7 +58,7 @@ static void behind_two_dashes_all_are_operands(void **state) {
     char name[] = "test", letter[] = "-o", value[] = "-j", dashes[] = "--", json[] = "--json";
     char *argv[] = {name, letter, value, dashes, json, NULL};
     struct told told = {0};
-    uint32_t given = 0;
+    uint64_t given = 0;
     int operands = 0;
     (void)state;
     assert_int_equal(parse(0xb, argv, &told, &given, &operands), 0);
@@ -69,7 +69,7 @@ static void behind_two_dashes_all_are_operands(void **state) {
 
 static void others_are_refused(void **state) {
     static const struct {
-        uint32_t set;
+        uint64_t set;
         const char *argument;
     } cases[] = {
         {0xb, "--nothing"}, {0xb, "-x"},       {0x9, "--json"},     {0x9, "-j"},
@@ -83,12 +83,29 @@ static void others_are_refused(void **state) {
         (void)snprintf(argument, sizeof(argument), "%s", cases[i].argument);
         char *argv[] = {name, argument, NULL};
         struct told told = {0};
-        uint32_t given = 42;
+        uint64_t given = 42;
         int operands = 42;
         assert_int_equal(parse(cases[i].set, argv, &told, &given, &operands), KN_E_MALFORMED);
         assert_int_equal(given, 42);
         assert_int_equal(operands, 42);
     }
+}
+
+/* A set reaches as far as a table may. */
+static void the_last_row_is_an_option_too(void **state) {
+    static const struct kn_option many[KN_OPTIONS_MAX] = {
+        [0] = {"first", 0, NULL, "the first one", NULL, 0, NULL},
+        [KN_OPTIONS_MAX - 1] = {"last", 0, NULL, "the last one", NULL, 0, NULL},
+    };
+    const uint64_t last = UINT64_C(1) << (KN_OPTIONS_MAX - 1);
+    const struct kn_options options = {.rows = many, .count = KN_COUNT(many), .set = last | 1};
+    char name[] = "test", argument[] = "--last";
+    char *argv[] = {name, argument, NULL};
+    uint64_t given = 0;
+    int operands = 0;
+    (void)state;
+    assert_int_equal(kn_options_parse(&options, 2, argv, NULL, &given, &operands), 0);
+    assert_true(given == last);
 }
 
 static void those_of_the_set_are_printed(void **state) {
@@ -110,6 +127,7 @@ int main(void) {
         cmocka_unit_test(options_and_operands_are_told_apart),
         cmocka_unit_test(behind_two_dashes_all_are_operands),
         cmocka_unit_test(others_are_refused),
+        cmocka_unit_test(the_last_row_is_an_option_too),
         cmocka_unit_test(those_of_the_set_are_printed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

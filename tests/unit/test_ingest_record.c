@@ -223,6 +223,32 @@ static void test_faults(void **state) {
     close_world(&world);
 }
 
+/* Loops as of one camera: one reel, nothing missing between them. */
+static void test_one_session(void **state) {
+    (void)state;
+    for (int threads = 0; threads < 2; threads++) {
+        struct world world = open_world(threads == 1);
+        const struct ing_replay_config config = {.stream = world.stream,
+                                                 .path = sample_path("box.mkv"),
+                                                 .clock = world.clock,
+                                                 .loops = 3,
+                                                 .one_session = true};
+        struct ing_replay_result result;
+        assert_int_equal(ing_replay_run(&config, &result), 0);
+        assert_int_equal(result.durable, 3 * 5);
+        assert_int_equal(result.samples, 3 * 358);
+        struct found found = look(&world);
+        assert_int_equal(found.count, 3 * 5);
+        for (size_t i = 0; i < found.count; i++) {
+            assert_int_equal(found.entries[i].flags & (FRAG_DISCONTINUITY | FRAG_NO_KEY_START), 0);
+        }
+        assert_int_equal(look_at_gaps(&world).count, 1);
+        assert_int_equal(look_at_gaps(&world).of[FRAG_GAP_PRODUCER_AWAY], 1);
+        assert_int_equal(frag_store_stats(world.store).reels, 1);
+        close_world(&world);
+    }
+}
+
 /* The same file, clock and seed make the same store. */
 static void test_repeatable(void **state) {
     uint32_t crc32c[2];
@@ -252,7 +278,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_clips),          cmocka_unit_test(test_long_replay),
         cmocka_unit_test(test_faults),         cmocka_unit_test(test_repeatable),
-        cmocka_unit_test(test_deleted_stream),
+        cmocka_unit_test(test_deleted_stream), cmocka_unit_test(test_one_session),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
