@@ -138,6 +138,7 @@ static bool wants_again(const struct srv_link *link, int rc) {
 
 /* At most RECORD_BYTES. */
 static ssize_t send_record(struct srv_link *link, const uint8_t *data, size_t size) {
+    KN_ASSERT(size > 0 && size <= RECORD_BYTES);
     ERR_clear_error();
     int rc = SSL_write(link->ssl, data, (int)size);
     if (rc > 0) {

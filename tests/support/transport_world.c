@@ -20,6 +20,8 @@
 
 #include <cmocka.h>
 
+#include "base/error.h"
+
 #define PIECE 65536u
 
 unsigned char world_pattern(size_t at) {
@@ -143,7 +145,9 @@ static void *handle_opened(struct srv_conn *conn, struct kn_loop *loop, const st
                            void *user) {
     struct world *world = user;
     assert_true(kn_loop_is_current(loop));
+    (void)pthread_mutex_lock(&world->lock);
     world->last_peer = *peer;
+    (void)pthread_mutex_unlock(&world->lock);
     if (world->task == WORLD_REFUSE) {
         return NULL;
     }
@@ -279,6 +283,7 @@ static void make_file(struct world *world) {
 
 void world_init(struct world *world, enum world_task task) {
     memset(world, 0, sizeof(*world));
+    assert_int_equal(pthread_mutex_init(&world->lock, NULL), 0);
     world->task = task;
     world->file = -1;
     (void)snprintf(world->directory, sizeof(world->directory), "/tmp/kinora-transport-XXXXXX");
@@ -330,6 +335,14 @@ void world_finish(struct world *world) {
     assert_int_equal(unlink(world->key), 0);
     assert_int_equal(rmdir(world->directory), 0);
     assert_int_equal(atomic_load(&world->opened), atomic_load(&world->closed));
+    (void)pthread_mutex_destroy(&world->lock);
+}
+
+struct srv_peer world_last_peer(struct world *world) {
+    (void)pthread_mutex_lock(&world->lock);
+    struct srv_peer peer = world->last_peer;
+    (void)pthread_mutex_unlock(&world->lock);
+    return peer;
 }
 
 static void nap(void) {
@@ -461,7 +474,7 @@ bool wire_expect_pattern(struct wire *wire, size_t size) {
             if (got < 0 || at != size) {
                 print_error("%zu of %zu bytes came, then %zd (%s)\n", at, size, got,
                             got < 0 ? (wire->ssl != NULL ? ERR_reason_error_string(ERR_peek_error())
-                                                         : strerror(errno))
+                                                         : kn_error_text(-errno))
                                     : "the end");
             }
             return got == 0 && at == size;

@@ -4,6 +4,7 @@
 #define TESTS_SUPPORT_TRANSPORT_WORLD_H
 
 #include <openssl/ssl.h>
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "server/transport/transport.h"
@@ -35,7 +36,8 @@ struct world {
     size_t size; /* for WORLD_SEND, WORLD_FILE and WORLD_BOTH */
     int file;
     atomic_size_t opened, closed, ended, received, wrong; /* of all connections */
-    struct srv_peer last_peer; /* read it only after something of that connection was seen */
+    pthread_mutex_t lock;
+    struct srv_peer last_peer; /* under the lock */
 };
 
 /* Where each kind listens: the number for srv_transport_address. */
@@ -51,6 +53,8 @@ void world_finish(struct world *world);
 void world_make_cert(const char *certificate, const char *key, const char *name, int bits);
 /* Until it has that value, at most 15 s. */
 void world_wait(atomic_size_t *value, size_t wanted);
+/* Of the connection that was opened last. */
+struct srv_peer world_last_peer(struct world *world);
 void world_wait_connections(struct world *world, size_t wanted);
 
 /* Byte `at` of what the owners send, and of what peers should. */

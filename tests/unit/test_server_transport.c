@@ -18,6 +18,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "tests/support/fail_alloc.h"
 #include "tests/support/transport_world.h"
 
 #define MIB (1024u * 1024u)
@@ -42,20 +43,21 @@ static void echoes(void **state) {
         assert_true(wire_expect(&wire, "hello", 5));
         assert_true(wire_send(&wire, "again", 5));
         assert_true(wire_expect(&wire, "again", 5));
-        assert_int_equal(world.last_peer.tls, kinds[i] == WORLD_TLS);
-        assert_int_equal(world.last_peer.local, kinds[i] == WORLD_UNIX);
-        assert_int_equal(world.last_peer.loopback, kinds[i] != WORLD_UNIX);
+        struct srv_peer peer = world_last_peer(&world);
+        assert_int_equal(peer.tls, kinds[i] == WORLD_TLS);
+        assert_int_equal(peer.local, kinds[i] == WORLD_UNIX);
+        assert_int_equal(peer.loopback, kinds[i] != WORLD_UNIX);
         char wanted[SRV_ADDRESS_BYTES] = "127.0.0.1:";
         if (kinds[i] == WORLD_UNIX) {
             (void)snprintf(wanted, sizeof(wanted), "unix:%u", (unsigned)geteuid());
-            assert_int_equal(world.last_peer.uid, geteuid());
-            assert_int_equal(world.last_peer.port, 0);
+            assert_int_equal(peer.uid, geteuid());
+            assert_int_equal(peer.port, 0);
         } else {
             const char *port =
                 strchr(srv_transport_address(world.transport, (size_t)kinds[i]), ':');
-            assert_int_equal(world.last_peer.port, strtoul(port + 1, NULL, 10));
+            assert_int_equal(peer.port, strtoul(port + 1, NULL, 10));
         }
-        assert_memory_equal(world.last_peer.address, wanted, strlen(wanted));
+        assert_memory_equal(peer.address, wanted, strlen(wanted));
         wire_close(&wire);
     }
     world_wait_connections(&world, 0);
@@ -463,6 +465,46 @@ static void no_descriptor_left_is_waited_out(void **state) {
     assert_int_equal(WEXITSTATUS(status), 0);
 }
 
+/* ---- no memory ---- */
+
+static void opening_fails_without_memory(void **state) {
+    (void)state;
+    struct world world;
+    world_init(&world, WORLD_ECHO);
+    int rc = -ENOMEM;
+    for (unsigned long n = 1; rc != 0; n++) {
+        assert_true(n < 1000);
+        fail_alloc_at(n);
+        rc = srv_transport_open(&world.config, &world.transport, world.problem);
+        fail_alloc_stop();
+        assert_true(rc == 0 || rc == -ENOMEM);
+    }
+    struct wire wire = wire_open(&world, WORLD_TLS);
+    assert_true(wire_send(&wire, "x", 1));
+    assert_true(wire_expect(&wire, "x", 1));
+    wire_close(&wire);
+    world_finish(&world);
+}
+
+static void accepting_goes_on_after_no_memory(void **state) {
+    (void)state;
+    struct world world;
+    world_init(&world, WORLD_ECHO);
+    world_open(&world);
+    fail_alloc_always();
+    struct wire lost = wire_open(&world, WORLD_PLAIN);
+    unsigned char byte;
+    assert_int_equal(wire_receive(&lost, &byte, 1), 0);
+    fail_alloc_stop();
+    wire_close(&lost);
+    struct wire wire = wire_open(&world, WORLD_PLAIN);
+    assert_true(wire_send(&wire, "x", 1));
+    assert_true(wire_expect(&wire, "x", 1));
+    assert_true(srv_transport_stats(world.transport).failed_accepts > 0);
+    wire_close(&wire);
+    world_finish(&world);
+}
+
 /* ---- addresses ---- */
 
 static void expect_refusal(struct world *world, const char *address, int error) {
@@ -599,6 +641,8 @@ int main(void) {
         cmocka_unit_test(one_too_many_waits),
         cmocka_unit_test(loopback_is_not_limited_by_address),
         cmocka_unit_test(no_descriptor_left_is_waited_out),
+        cmocka_unit_test(opening_fails_without_memory),
+        cmocka_unit_test(accepting_goes_on_after_no_memory),
         cmocka_unit_test(refuses_bad_addresses),
         cmocka_unit_test(replaces_a_stale_unix_socket),
         cmocka_unit_test(stop_keeps_what_is_there),
