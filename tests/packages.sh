@@ -45,6 +45,8 @@ test_packages=(
     "dpkg-dev|builds the package"
     "debhelper|the same"
     "fakeroot|the same"
+    "lintian|judges the package"
+    "systemd|judges its unit"
     "python3-botocore|signs requests as Amazon's clients do"
     "ffmpeg|makes and plays test media"
     "mkvtoolnix|a second opinion on Matroska files"
