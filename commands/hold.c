@@ -106,7 +106,11 @@ static int no_hold(const char *id) {
 }
 
 static int ask_hold_remove(const struct cmd_arguments *arguments, struct srv_client *client) {
+    uint8_t id[FRAG_ID_BYTES];
     json_t *answer = NULL;
+    if (!read_id(arguments->operands[0], id)) {
+        return no_hold(arguments->operands[0]);
+    }
     char *path = cmd_ask_path("/api/v1/holds/", arguments->operands[0], "");
     int status = path == NULL ? -ENOMEM : cmd_ask_plain(client, "DELETE", path, &answer);
     int code = EXIT_FINE;

@@ -15,5 +15,7 @@ void cmd_man_body(const char *text, FILE *out);
 
 void cmd_man_command(const struct cmd_command *command, FILE *out);
 void cmd_man_overview(FILE *out);
+/* kinora.yml(5) */
+void cmd_man_config(FILE *out);
 
 #endif

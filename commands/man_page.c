@@ -211,7 +211,7 @@ void cmd_man_command(const struct cmd_command *command, FILE *out) {
     cmd_man_body(command->help[0] == '\0' ? command->summary : command->help, out);
     put_options(command, out);
     put_exit_codes(out);
-    SAY(".SH SEE ALSO\n.BR kinora (1)\n");
+    SAY(".SH SEE ALSO\n.BR kinora (1),\n.BR kinora.yml (5)\n");
 }
 
 void cmd_man_overview(FILE *out) {
