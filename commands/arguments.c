@@ -118,6 +118,35 @@ static bool take_grant(void *user, size_t at, const char *value) {
     return true;
 }
 
+static bool take_name(void *user, size_t at, const char *value) {
+    struct cmd_arguments *arguments = user;
+    (void)at;
+    if (arguments->name_count == NAMES_MAX || value[0] == '\0') {
+        return false;
+    }
+    arguments->names[arguments->name_count++] = value;
+    return true;
+}
+
+static bool take_listen(void *user, size_t at, const char *value) {
+    struct cmd_arguments *arguments = user;
+    (void)at;
+    if (arguments->listen_count == LISTEN_MAX || value[0] == '\0') {
+        return false;
+    }
+    arguments->listen[arguments->listen_count++] = value;
+    return true;
+}
+
+static bool take_days(void *user, size_t at, const char *value) {
+    struct cmd_arguments *arguments = user;
+    uint32_t part;
+    (void)at;
+    size_t used = kn_decimal_read(value, strlen(value), &arguments->days, &part);
+    return used > 0 && used == strspn(value, "0123456789") && value[used] == '\0' &&
+           arguments->days > 0 && arguments->days <= 36500;
+}
+
 #define A_TIME "a time: 2026-11-20T21:23:40Z, seconds since 1970, now or -10m"
 
 #define AT(member) offsetof(struct cmd_arguments, member)
@@ -178,6 +207,21 @@ const struct kn_option cmd_option_rows[OPTION_COUNT] = {
                           NULL},
     [OPT_PASSWORD_STDIN] = {"password-stdin", 0, NULL, "read the password from standard input",
                             NULL, 0, NULL},
+    [OPT_NAME] = {"name", 0, "NAME", "a DNS name or address it is for; several times for several",
+                  take_name, 0, "a DNS name or an address, at most 32 of them"},
+    [OPT_OUTPUT_DIR] = {"output", 'o', "DIR", "where the files go; default: here; -o for short",
+                        take_text, AT(output_dir), "a directory"},
+    [OPT_DAYS] = {"days", 0, "N", "how long it is valid; default: 825", take_days, 0,
+                  "a number of days, 1 to 36500"},
+    [OPT_ALL] = {"all", 0, "DIR", "write the page of every command into this directory", take_text,
+                 AT(all), "a directory"},
+    [OPT_CONFIG] = {"config", 'c', "FILE", "kinora.yml, which names the store; -c for short",
+                    take_text, AT(config), "a file"},
+    [OPT_LISTEN] = {"listen", 0, "ADDRESS:PORT",
+                    "where to listen; several times for several; port 0: any", take_listen, 0,
+                    "an address such as 127.0.0.1:5466 or [::1]:5466, at most 32 of them"},
+    [OPT_DEMO] = {"demo", 0, NULL, "a sample as a camera, stored in ./kinora-demo for an hour",
+                  NULL, 0, NULL},
     [OPT_VERBOSE] = {"verbose", 0, NULL, "tell on standard error what the store does", NULL, 0,
                      NULL},
     [OPT_HELP] = {"help", 'h', NULL, "this text", NULL, 0, NULL},

@@ -9,6 +9,7 @@
 #include "base/options.h"
 #include "commands/ask.h"
 #include "commands/command.h"
+#include "commands/configuration.h"
 #include "commands/help.h"
 #include "commands/place.h"
 #include "commands/tell.h"
@@ -64,6 +65,24 @@ static int work_on_store(const struct cmd_arguments *arguments) {
     return code;
 }
 
+/* On the store that a configuration names, where there is one. */
+static int run_here(struct cmd_arguments *arguments) {
+    const struct cmd_command *command = arguments->command;
+    const struct srv_config *config = NULL;
+    int code = EXIT_FINE;
+    if (arguments->config != NULL && !command->reads_config) {
+        code = cmd_config_load(arguments, arguments->config, stderr, &config);
+        if (code == EXIT_FINE) {
+            code = cmd_config_take(arguments, config);
+        }
+    }
+    if (code == EXIT_FINE) {
+        code = command->run != NULL ? command->run(arguments) : work_on_store(arguments);
+    }
+    srv_config_unref(config);
+    return code;
+}
+
 /* Says what is missing. */
 static bool has_all_required(const struct cmd_arguments *arguments) {
     for (int i = 0; i < OPTION_COUNT; i++) {
@@ -89,6 +108,8 @@ static int run_with(const struct cmd_command *command, int argc, char **argv) {
         .from = {INT64_MIN},
         .to = {INT64_MAX},
         .expires = SRV_NEVER,
+        .output_dir = ".",
+        .days = DAYS_DEFAULT,
         .loops = 1,
         .faults = {.seed = 1},
         .min_free_bytes = FRAG_STORE_MIN_FREE_DEFAULT,
@@ -113,16 +134,19 @@ static int run_with(const struct cmd_command *command, int argc, char **argv) {
         return cmd_wrong_usage(command);
     }
     kn_log_set_level(cmd_given(&arguments, OPT_VERBOSE) ? KN_LOG_INFO : KN_LOG_WARN);
-    return command->run != NULL ? command->run(&arguments) : work_on_store(&arguments);
+    return run_here(&arguments);
 }
 
 /* In the order of the overview. */
 static const struct cmd_command *const commands[] = {
-    &cmd_inspect,        &cmd_rewrite,       &cmd_replay,     &cmd_streams,      &cmd_fragments,
-    &cmd_gaps,           &cmd_export,        &cmd_hold_add,   &cmd_hold_list,    &cmd_hold_remove,
-    &cmd_retention_plan, &cmd_retention_run, &cmd_check,      &cmd_rebuild,      &cmd_key_add,
-    &cmd_key_list,       &cmd_key_remove,    &cmd_user_add,   &cmd_user_list,    &cmd_user_password,
-    &cmd_user_remove,    &cmd_token_add,     &cmd_token_list, &cmd_token_remove, &cmd_version,
+    &cmd_serve,          &cmd_inspect,     &cmd_rewrite,      &cmd_replay,
+    &cmd_streams,        &cmd_fragments,   &cmd_gaps,         &cmd_export,
+    &cmd_hold_add,       &cmd_hold_list,   &cmd_hold_remove,  &cmd_retention_plan,
+    &cmd_retention_run,  &cmd_check,       &cmd_rebuild,      &cmd_key_add,
+    &cmd_key_list,       &cmd_key_remove,  &cmd_user_add,     &cmd_user_list,
+    &cmd_user_password,  &cmd_user_remove, &cmd_token_add,    &cmd_token_list,
+    &cmd_token_remove,   &cmd_cert_make,   &cmd_config_check, &cmd_config_print,
+    &cmd_config_default, &cmd_man,         &cmd_version,
 };
 
 static int print_overview(FILE *out) {
@@ -153,8 +177,11 @@ static bool asks_help(const char *word) {
     return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
 }
 
-/* By its one or two words, of which it tells how many. NULL: there is none. */
-static const struct cmd_command *find_command(int argc, char **argv, int *ret_words) {
+const struct cmd_command *cmd_at(size_t at) {
+    return at < KN_COUNT(commands) ? commands[at] : NULL;
+}
+
+const struct cmd_command *cmd_find(int argc, char **argv, int *ret_words) {
     for (size_t i = 0; i < KN_COUNT(commands); i++) {
         const char *name = commands[i]->name;
         size_t first = strcspn(name, " ");
@@ -190,7 +217,7 @@ static int run_help(int argc, char **argv) {
     if (argc == 0) {
         return print_overview(stdout);
     }
-    const struct cmd_command *command = find_command(argc, argv, &words);
+    const struct cmd_command *command = cmd_find(argc, argv, &words);
     if (command != NULL) {
         return cmd_print_help(command);
     }
@@ -209,7 +236,7 @@ static int run_command(int argc, char **argv) {
         argv[0] = version;
     }
     int words = 0;
-    const struct cmd_command *command = find_command(argc, argv, &words);
+    const struct cmd_command *command = cmd_find(argc, argv, &words);
     if (command == NULL) {
         return without_command(argc, argv);
     }

@@ -84,6 +84,10 @@ int cmd_principal_read(const struct cmd_arguments *arguments, enum srv_principal
     (void)memcpy(value->name, name, strlen(name) + 1);
     value->created = arguments->now;
     value->expires = arguments->expires;
+    if (value->expires.ns <= value->created.ns) {
+        fprintf(stderr, "kinora: --expires is over already\n");
+        return -EINVAL;
+    }
     read_grants(arguments, value);
     switch (kind) {
     case SRV_PRINCIPAL_KEY:
@@ -173,7 +177,7 @@ int cmd_principal_show(const struct cmd_arguments *arguments, const struct srv_p
 int cmd_principal_not_first(enum srv_principal_kind kind) {
     fprintf(stderr,
             "kinora: with the first %s nobody else may do anything any more, so it must be one "
-            "who may do all: --grant admin\n",
+            "who may do all, and for ever: --grant admin, without --expires\n",
             cmd_principal_kinds[kind]);
     return EXIT_FAILED;
 }

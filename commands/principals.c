@@ -39,7 +39,9 @@ static int key_file_refused(const char *path, int rc) {
 static int open_key_file(const struct cmd_arguments *arguments, bool makes,
                          struct srv_keyfile *ret_keyfile) {
     char path[PATH_MAX];
-    int size = snprintf(path, sizeof(path), "%s/" SRV_KEYFILE_NAME, arguments->data);
+    int size = arguments->key_file != NULL
+                   ? snprintf(path, sizeof(path), "%s", arguments->key_file)
+                   : snprintf(path, sizeof(path), "%s/" SRV_KEYFILE_NAME, arguments->data);
     if (size < 0 || (size_t)size >= sizeof(path)) {
         return key_file_refused(arguments->data, -ENAMETOOLONG);
     }
@@ -109,7 +111,8 @@ static int add(const struct cmd_arguments *arguments, struct srv_principals *tab
                struct cmd_principal *principal) {
     enum srv_principal_kind kind = principal->value.kind;
     if (srv_principals_count(table) == 0 &&
-        !srv_principal_may(&principal->value, SRV_ACTION_ADMIN, NULL)) {
+        (!srv_principal_may(&principal->value, SRV_ACTION_ADMIN, NULL) ||
+         principal->value.expires.ns != SRV_NEVER.ns)) {
         return cmd_principal_not_first(kind);
     }
     int rc = make(principal);

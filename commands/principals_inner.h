@@ -36,7 +36,7 @@ json_t *cmd_principal_grants(const struct srv_principal *principal);
 /* A failure of the table in words. */
 int cmd_principal_refused(const struct cmd_arguments *arguments, enum srv_principal_kind kind,
                           int rc);
-/* It would be the first one, and is no administrator. */
+/* It would be the first one, and is no administrator for ever. */
 int cmd_principal_not_first(enum srv_principal_kind kind);
 
 #endif

@@ -282,9 +282,9 @@ static const char *find_problem(const struct srv_hub *hub, const struct frag_sto
 
 static int add_folder(const struct frag_folder_info *info, void *user) {
     json_t *folder =
-        json_pack("{s:o, s:b, s:b, s:o, s:o}", "path", srv_json_text(info->path), "online",
-                  info->online, "full", info->full, "free_bytes", srv_json_u64(info->free_bytes),
-                  "total_bytes", srv_json_u64(info->total_bytes));
+        json_pack("{s:i, s:b, s:b, s:o, s:o}", "number", (int)info->number, "online", info->online,
+                  "full", info->full, "free_bytes", srv_json_u64(info->free_bytes), "total_bytes",
+                  srv_json_u64(info->total_bytes));
     return json_array_append_new(user, folder) < 0 ? -ENOMEM : 0;
 }
 

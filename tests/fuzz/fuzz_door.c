@@ -76,7 +76,7 @@ static void check_host(const struct srv_http_request *request) {
     if (!srv_host_is_loopback(request, 5466)) {
         return;
     }
-    KN_ASSERT(request->host.size < sizeof(host));
+    KN_ASSERT(request->host.size > 0 && request->host.size < sizeof(host));
     memcpy(host, request->host.data, request->host.size);
     KN_ASSERT(request->port < 0 || request->port == 5466);
     KN_ASSERT(srv_http_text_is(request->host, "localhost") || strchr(host, ':') != NULL ||

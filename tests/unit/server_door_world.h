@@ -3,6 +3,10 @@
 #define TESTS_UNIT_SERVER_DOOR_WORLD_H
 
 #include <ftw.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +14,7 @@
 #include <unistd.h>
 
 #include <openssl/evp.h>
+#include <cmocka.h>
 
 #include "fragments/fragments.h"
 #include "server/auth/door_inner.h"
@@ -31,7 +36,7 @@ struct world {
     struct srv_door *door;
 };
 
-static int set_up(void **state) {
+static inline int set_up(void **state) {
     struct world *world = calloc(1, sizeof(*world));
     struct frag_store_config store = frag_store_config_defaults();
     struct srv_gate_config gate = srv_gate_config_defaults();
@@ -59,14 +64,15 @@ static int set_up(void **state) {
     return 0;
 }
 
-static int remove_one(const char *path, const struct stat *about, int type, struct FTW *place) {
+static inline int remove_one(const char *path, const struct stat *about, int type,
+                             struct FTW *place) {
     (void)about;
     (void)type;
     (void)place;
     return remove(path);
 }
 
-static int tear_down(void **state) {
+static inline int tear_down(void **state) {
     struct world *world = *state;
     srv_door_close(world->door);
     srv_gate_destroy(world->gate);
@@ -79,8 +85,8 @@ static int tear_down(void **state) {
 
 /* ---- principals ---- */
 
-static struct srv_principal make(enum srv_principal_kind kind, const char *name,
-                                 const char *grant) {
+static inline struct srv_principal make(enum srv_principal_kind kind, const char *name,
+                                        const char *grant) {
     struct srv_principal made = {.kind = kind, .created = now, .expires = SRV_NEVER};
     (void)snprintf(made.name, sizeof(made.name), "%s", name);
     if (grant[0] != '\0') {

@@ -356,6 +356,39 @@ static void test_threads(void **state) {
     assert_int_equal(stats.fine + stats.refused, THREADS * 300);
 }
 
+struct watch {
+    struct srv_gate *gate;
+    _Atomic bool stop;
+    bool opened;
+};
+
+static void *watch_gate(void *user) {
+    struct watch *watch = user;
+    while (!atomic_load(&watch->stop)) {
+        watch->opened = watch->opened || srv_gate_is_open(watch->gate);
+    }
+    return NULL;
+}
+
+/* Replacing the only principal never looks as if there were none. */
+static void test_never_open_in_between(void **state) {
+    struct world *world = *state;
+    struct srv_principal signer = make_signer("admin:*");
+    struct watch watch = {.gate = world->gate};
+    pthread_t thread;
+    put(world, &signer);
+    assert_int_equal(pthread_create(&thread, NULL, watch_gate, &watch), 0);
+    for (unsigned i = 0; i < 2000; i++) {
+        signer.access_key[0] = (char)('A' + i % 26);
+        assert_int_equal(srv_principals_replace(world->principals, &signer), 0);
+    }
+    atomic_store(&watch.stop, true);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_false(watch.opened);
+    assert_int_equal(srv_principals_remove(world->principals, SRV_PRINCIPAL_KEY, "signer"), 0);
+    assert_true(srv_gate_is_open(world->gate));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_remembered, set_up, tear_down),
@@ -366,6 +399,7 @@ int main(void) {
         cmocka_unit_test(test_addresses),
         cmocka_unit_test_setup_teardown(test_no_memory, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_threads, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_never_open_in_between, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
