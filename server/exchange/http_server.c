@@ -223,7 +223,8 @@ static int make_engine(struct srv_http_server *server,
     if (rc == 0) {
         rc = srv_request_log_create(config->log_requests, config->log_file, &engine->log);
     }
-    const struct srv_workers_config workers = {config->workers, config->queue, config->world};
+    const struct srv_workers_config workers = {config->workers > 0 ? config->workers : 1,
+                                               config->queue, config->world};
     return rc == 0 ? srv_workers_create(&workers, &engine->workers) : rc;
 }
 

@@ -39,7 +39,8 @@ static double chunk_ns(void) {
     static char chunk[CHUNK_BYTES + 16];
     int line = snprintf(chunk, sizeof(chunk), "%x\r\n", CHUNK_BYTES);
     memset(chunk + line, 'x', CHUNK_BYTES);
-    memcpy(chunk + line + CHUNK_BYTES, "\r\n", 2);
+    chunk[line + (int)CHUNK_BYTES] = '\r';
+    chunk[line + (int)CHUNK_BYTES + 1] = '\n';
     say(head, sizeof(head) - 1);
     double before = bench_cpu_s();
     for (unsigned i = 0; i < CHUNKS; i++) {
