@@ -223,7 +223,8 @@ static int make_engine(struct srv_http_server *server,
     if (rc == 0) {
         rc = srv_request_log_create(config->log_requests, config->log_file, &engine->log);
     }
-    const struct srv_workers_config workers = {config->workers, config->queue, config->world};
+    const struct srv_workers_config workers = {config->workers > 0 ? config->workers : 1,
+                                               config->queue, config->world};
     return rc == 0 ? srv_workers_create(&workers, &engine->workers) : rc;
 }
 
@@ -378,13 +379,13 @@ struct probe {
     struct srv_job job;
     pthread_mutex_t lock;
     pthread_cond_t changed;
+    /* Under the lock: */
     size_t missing, refs;
+    bool failed;
 };
 
-static void probe_done(struct probe *probe, bool answered) {
+static void probe_unref(struct probe *probe) {
     (void)pthread_mutex_lock(&probe->lock);
-    probe->missing -= answered;
-    (void)pthread_cond_signal(&probe->changed);
     bool last = --probe->refs == 0;
     (void)pthread_mutex_unlock(&probe->lock);
     if (last) {
@@ -394,15 +395,24 @@ static void probe_done(struct probe *probe, bool answered) {
     }
 }
 
+static void probe_heard(struct probe *probe, bool fine) {
+    (void)pthread_mutex_lock(&probe->lock);
+    probe->missing--;
+    probe->failed = probe->failed || !fine;
+    (void)pthread_cond_signal(&probe->changed);
+    (void)pthread_mutex_unlock(&probe->lock);
+    probe_unref(probe);
+}
+
 static void probe_loop(void *user, int status) {
-    probe_done(user, status == 0);
+    probe_heard(user, status == 0);
 }
 
 static void probe_worker(struct srv_job *job, struct srv_worker *worker) {
-    probe_done((struct probe *)job, worker != NULL);
+    probe_heard((struct probe *)job, worker != NULL);
 }
 
-static struct probe *probe_create(size_t count) {
+static struct probe *probe_create(void) {
     pthread_condattr_t attributes;
     struct probe *probe = calloc(1, sizeof(*probe));
     if (probe == NULL) {
@@ -414,33 +424,48 @@ static struct probe *probe_create(size_t count) {
     KN_ASSERT(pthread_cond_init(&probe->changed, &attributes) == 0);
     (void)pthread_condattr_destroy(&attributes); /* nor this */
     probe->job.run = probe_worker;
-    probe->missing = count;
-    probe->refs = count + 1;
+    probe->refs = 1;
     return probe;
+}
+
+/* One more is to be heard of; `sent` false: it will not be. */
+static void probe_expect(struct probe *probe, bool sent) {
+    (void)pthread_mutex_lock(&probe->lock);
+    if (sent) {
+        probe->missing++;
+        probe->refs++;
+    } else {
+        probe->missing--;
+        probe->refs--; /* the asker's is left */
+        probe->failed = true;
+    }
+    (void)pthread_mutex_unlock(&probe->lock);
 }
 
 bool srv_http_server_answers(struct srv_http_server *server, int64_t ns) {
     struct timespec deadline = after(ns);
-    struct probe *probe = probe_create(server->count + 1);
+    struct probe *probe = probe_create();
     if (probe == NULL) {
         return false;
     }
     for (size_t i = 0; i < server->count; i++) {
+        probe_expect(probe, true);
         if (kn_loop_post(server->tracks[i].loop, probe_loop, probe) != 0) {
-            probe_done(probe, false);
+            probe_expect(probe, false);
         }
     }
+    probe_expect(probe, true);
     if (srv_workers_hurry(server->engine.workers, &probe->job) != 0) {
-        probe_done(probe, false);
+        probe_expect(probe, false);
     }
     int rc = 0;
     (void)pthread_mutex_lock(&probe->lock);
-    while (probe->missing > 0 && rc == 0) {
+    while (probe->missing > 0 && !probe->failed && rc == 0) {
         rc = pthread_cond_timedwait(&probe->changed, &probe->lock, &deadline);
     }
-    bool answers = probe->missing == 0;
+    bool answers = probe->missing == 0 && !probe->failed;
     (void)pthread_mutex_unlock(&probe->lock);
-    probe_done(probe, false);
+    probe_unref(probe);
     return answers;
 }
 

@@ -1,5 +1,6 @@
 #include "tests/support/exchange_world.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -297,15 +298,23 @@ int exchange_world_init(struct exchange_world *world, size_t queue) {
     if (rc == 0) {
         rc = srv_lane_create(&world->engine, world, &world->lane);
     }
-    return rc == 0 && !exchange_world_connect(world) ? -1 : rc;
+    if (rc == 0 && !exchange_world_connect(world)) {
+        rc = -ENOMEM;
+    }
+    if (rc != 0) {
+        exchange_world_finish(world);
+    }
+    return rc;
 }
 
 void exchange_world_finish(struct exchange_world *world) {
     fake_conn_free(&world->fake);
-    srv_workers_stop(world->engine.workers);
-    srv_lane_end(world->lane);
-    KN_ASSERT(atomic_load(&world->lane->counts.requests_open) == 0);
-    KN_ASSERT(kn_budget_used(world->engine.bodies) == 0);
+    if (world->lane != NULL) {
+        srv_workers_stop(world->engine.workers);
+        srv_lane_end(world->lane);
+        KN_ASSERT(atomic_load(&world->lane->counts.requests_open) == 0);
+        KN_ASSERT(kn_budget_used(world->engine.bodies) == 0);
+    }
     srv_lane_unref(world->lane);
     srv_workers_destroy(world->engine.workers);
     kn_budget_unref(world->engine.bodies);

@@ -226,6 +226,52 @@ static void a_file_that_is_shorter_breaks_off(void **state) {
     assert_int_equal(count_answers(), 1);
 }
 
+static void bodies_have_their_limits(void **state) {
+    static char chunk[70000];
+    (void)state;
+    memset(chunk, 'x', sizeof(chunk));
+    say("POST /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n186a1\r\n");
+    assert_sent("413 Content Too Large");
+    assert_null(world.fake.owner);
+
+    /* A refused body without a length is dropped up to 64 KiB. */
+    assert_true(exchange_world_connect(&world));
+    say("POST /echo HTTP/1.1\r\n" HOST "X-Door: no\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "11170\r\n");
+    assert_sent("403 Forbidden");
+    assert_non_null(world.fake.owner);
+    exchange_world_say(&world, chunk, sizeof(chunk), 10000);
+    assert_null(world.fake.owner);
+    assert_true(world.fake.finished);
+
+    /* All bodies together have a budget, of 1 MiB here. */
+    assert_true(exchange_world_connect(&world));
+    assert_int_equal(kn_budget_claim(world.engine.bodies, (1 << 20) - 3), 0);
+    say("POST /echo HTTP/1.1\r\n" HOST "Content-Length: 4\r\n\r\nabcd");
+    assert_sent("503 Service Unavailable");
+    kn_budget_release(world.engine.bodies, (1 << 20) - 3);
+    say("POST /echo HTTP/1.1\r\n" HOST "Content-Length: 4\r\n\r\nabcd");
+    assert_sent("\r\n\r\nabcd");
+}
+
+static void addresses_to_hand_out(void **state) {
+    const struct srv_peer plain = {.port = 5466}, tls = {.port = 443, .tls = true};
+    const struct srv_peer local = {.local = true};
+    const struct srv_http_text none = {"", 0}, host = {"camera:5466", 11};
+    char url[64];
+    (void)state;
+    srv_base_url_make("https://cams.example/kinora//", host, &plain, url, sizeof(url));
+    assert_string_equal(url, "https://cams.example/kinora");
+    srv_base_url_make(NULL, host, &plain, url, sizeof(url));
+    assert_string_equal(url, "http://camera:5466");
+    srv_base_url_make("", host, &tls, url, sizeof(url));
+    assert_string_equal(url, "https://camera:5466");
+    srv_base_url_make(NULL, none, &plain, url, sizeof(url));
+    assert_string_equal(url, "http://localhost:5466");
+    srv_base_url_make(NULL, none, &local, url, sizeof(url));
+    assert_string_equal(url, "http://localhost");
+}
+
 /* ---- cuts ---- */
 
 static const char requests[] =
@@ -614,6 +660,8 @@ int main(void) {
         TEST(the_worker_queue_has_an_end),
         TEST(a_file_and_a_buffer_go_as_there_is_room),
         TEST(a_file_that_is_shorter_breaks_off),
+        TEST(bodies_have_their_limits),
+        TEST(addresses_to_hand_out),
         TEST(every_cut_gives_the_same_answers),
         TEST(a_connection_may_go_at_every_byte),
         TEST(nothing_behind_a_bad_request_is_answered),
