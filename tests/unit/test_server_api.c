@@ -246,19 +246,20 @@ static void test_retention(void **state) {
     EXPECT(api, 201, .name = "CreateStream", .as = &api->admin, .body = "{'name':'x'}");
     struct frag_stream *stream = frag_stream_find(api->world.store, "door");
     struct frag_stream_settings settings = frag_stream_settings_defaults();
-    settings.retention_ns = 1800 * KN_NS_PER_S;
+    settings.retention_ns = 4 * 3600 * KN_NS_PER_S;
     assert_int_equal(frag_stream_update(stream, NULL, &settings), 0);
-    EXPECT(api, 200, .name = "PlanRetention", .as = &api->admin, .query = "until=%2b1h");
+    EXPECT(api, 200, .name = "PlanRetention", .as = &api->admin, .query = "until=%2b5h");
     size_t reels = api_rows("reels");
     assert_true(reels >= 1);
     assert_int_equal(json_integer_value(json_object_get(api_told.json, "total_reels")), reels);
     assert_string_equal(api_row_text("reels", 0, "cause"), "age");
     assert_string_not_equal(api_row_text("reels", 0, "path"), "(no text)");
-    EXPECT(api, 200, .name = "PlanRetention", .as = &api->keeper, .query = "until=%2b1h");
+    EXPECT(api, 200, .name = "PlanRetention", .as = &api->keeper, .query = "until=%2b5h");
     assert_string_equal(api_row_text("reels", 0, "path"), "(no text)");
     assert_int_equal(api_walk(api, (struct ask){.name = "PlanRetention", .as = &api->keeper},
-                              "reels", 1, "until=%2b1h&"),
+                              "reels", 1, "until=%2b5h&"),
                      reels);
+    fake_clock_advance(&api->store->clock, 2 * 3600 * KN_NS_PER_S);
     EXPECT(api, 400, .name = "RunRetention", .as = &api->admin, .body = "{'confirm':true}");
     EXPECT(api, 200, .name = "RunRetention", .as = &api->admin, .body = "{'confirm_clock':true}");
     assert_true(json_is_false(json_object_get(api_told.json, "clock_in_doubt")));
