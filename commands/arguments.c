@@ -128,6 +128,16 @@ static bool take_name(void *user, size_t at, const char *value) {
     return true;
 }
 
+static bool take_listen(void *user, size_t at, const char *value) {
+    struct cmd_arguments *arguments = user;
+    (void)at;
+    if (arguments->listen_count == LISTEN_MAX || value[0] == '\0') {
+        return false;
+    }
+    arguments->listen[arguments->listen_count++] = value;
+    return true;
+}
+
 static bool take_days(void *user, size_t at, const char *value) {
     struct cmd_arguments *arguments = user;
     uint32_t part;
@@ -205,6 +215,13 @@ const struct kn_option cmd_option_rows[OPTION_COUNT] = {
                   "a number of days, 1 to 36500"},
     [OPT_ALL] = {"all", 0, "DIR", "write the page of every command into this directory", take_text,
                  AT(all), "a directory"},
+    [OPT_CONFIG] = {"config", 'c', "FILE", "kinora.yml, which names the store; -c for short",
+                    take_text, AT(config), "a file"},
+    [OPT_LISTEN] = {"listen", 0, "ADDRESS:PORT",
+                    "where to listen; several times for several; port 0: any", take_listen, 0,
+                    "an address such as 127.0.0.1:5466 or [::1]:5466, at most 32 of them"},
+    [OPT_DEMO] = {"demo", 0, NULL, "a sample as a camera, stored in ./kinora-demo for an hour",
+                  NULL, 0, NULL},
     [OPT_VERBOSE] = {"verbose", 0, NULL, "tell on standard error what the store does", NULL, 0,
                      NULL},
     [OPT_HELP] = {"help", 'h', NULL, "this text", NULL, 0, NULL},

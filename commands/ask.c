@@ -24,6 +24,17 @@ struct srv_client *cmd_ask_open(const struct cmd_place *place, bool *ret_told) {
     return rc == 0 ? client : NULL;
 }
 
+bool cmd_ask_in_the_way(const struct cmd_place *place, const char *instead) {
+    bool told = false;
+    struct srv_client *client = cmd_ask_open(place, &told);
+    if (client == NULL) {
+        return told;
+    }
+    srv_client_close(client);
+    fprintf(stderr, "kinora: a server runs on %s: %s\n", cmd_plain(place->data), instead);
+    return true;
+}
+
 int cmd_ask_plain(struct srv_client *client, const char *method, const char *path,
                   json_t **ret_answer) {
     int status = 0;

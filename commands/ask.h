@@ -14,6 +14,9 @@ struct srv_client;
 /* NULL: there is none, or it is not for this user, which is said then (*ret_told). */
 struct srv_client *cmd_ask_open(const struct cmd_place *place, bool *ret_told);
 
+/* Whether one runs, which is said then, with what to do instead. */
+bool cmd_ask_in_the_way(const struct cmd_place *place, const char *instead);
+
 /* One request, whose body it takes; it is not optional, and NULL is no memory for it. The answer's
  * status, or a negative errno; *ret_answer is NULL or a new reference. */
 KN_MUST_CHECK int cmd_ask(struct srv_client *client, const char *method, const char *path,

@@ -30,6 +30,7 @@ enum exit_code {
 #define DAYS_DEFAULT 825u /* some clients take no longer ones */
 #define STORAGE_MAX 32u
 #define OPERANDS_MAX 2u
+#define LISTEN_MAX 32u
 #define NAMES_MAX 32u
 #define NAMES_NEAR_MAX 5u
 enum option_id {
@@ -63,6 +64,9 @@ enum option_id {
     OPT_OUTPUT_DIR,
     OPT_DAYS,
     OPT_ALL,
+    OPT_CONFIG,
+    OPT_LISTEN,
+    OPT_DEMO,
     OPT_VERBOSE,
     OPT_HELP,
     OPTION_COUNT
@@ -70,7 +74,7 @@ enum option_id {
 
 #define WITH(option) (UINT64_C(1) << OPT_##option)
 /* Every command that opens a store. */
-#define WITH_STORE (WITH(DATA) | WITH(VERBOSE))
+#define WITH_STORE (WITH(DATA) | WITH(CONFIG) | WITH(VERBOSE))
 
 struct cmd_command;
 struct srv_client;
@@ -100,6 +104,11 @@ struct cmd_arguments {
     const char *names[NAMES_MAX]; /* of a certificate */
     size_t name_count;
     const char *output_dir, *all;
+    const char *config; /* a file */
+    const char *listen[LISTEN_MAX];
+    size_t listen_count;
+    const char *key_file; /* NULL: the one in `data` */
+    uint64_t memory_bytes;
     uint64_t days;
 };
 
@@ -116,6 +125,7 @@ struct cmd_command {
     /* Instead of `work`, where a server has the store. NULL: it must not have it. */
     int (*ask)(const struct cmd_arguments *arguments, struct srv_client *client);
     enum frag_store_mode mode;
+    bool reads_config; /* by itself; else --config has named the store already */
 };
 
 /* By enum option_id. */
@@ -153,6 +163,10 @@ extern const struct cmd_command cmd_token_add;
 extern const struct cmd_command cmd_token_list;
 extern const struct cmd_command cmd_token_remove;
 extern const struct cmd_command cmd_cert_make;
+extern const struct cmd_command cmd_config_check;
+extern const struct cmd_command cmd_config_default;
+extern const struct cmd_command cmd_config_print;
+extern const struct cmd_command cmd_serve;
 extern const struct cmd_command cmd_man;
 extern const struct cmd_command cmd_version;
 

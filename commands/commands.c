@@ -9,6 +9,7 @@
 #include "base/options.h"
 #include "commands/ask.h"
 #include "commands/command.h"
+#include "commands/configuration.h"
 #include "commands/help.h"
 #include "commands/place.h"
 #include "commands/tell.h"
@@ -64,6 +65,24 @@ static int work_on_store(const struct cmd_arguments *arguments) {
     return code;
 }
 
+/* On the store that a configuration names, where there is one. */
+static int run_here(struct cmd_arguments *arguments) {
+    const struct cmd_command *command = arguments->command;
+    const struct srv_config *config = NULL;
+    int code = EXIT_FINE;
+    if (arguments->config != NULL && !command->reads_config) {
+        code = cmd_config_load(arguments, arguments->config, stderr, &config);
+        if (code == EXIT_FINE) {
+            code = cmd_config_take(arguments, config);
+        }
+    }
+    if (code == EXIT_FINE) {
+        code = command->run != NULL ? command->run(arguments) : work_on_store(arguments);
+    }
+    srv_config_unref(config);
+    return code;
+}
+
 /* Says what is missing. */
 static bool has_all_required(const struct cmd_arguments *arguments) {
     for (int i = 0; i < OPTION_COUNT; i++) {
@@ -115,18 +134,19 @@ static int run_with(const struct cmd_command *command, int argc, char **argv) {
         return cmd_wrong_usage(command);
     }
     kn_log_set_level(cmd_given(&arguments, OPT_VERBOSE) ? KN_LOG_INFO : KN_LOG_WARN);
-    return command->run != NULL ? command->run(&arguments) : work_on_store(&arguments);
+    return run_here(&arguments);
 }
 
 /* In the order of the overview. */
 static const struct cmd_command *const commands[] = {
-    &cmd_inspect,     &cmd_rewrite,     &cmd_replay,         &cmd_streams,
-    &cmd_fragments,   &cmd_gaps,        &cmd_export,         &cmd_hold_add,
-    &cmd_hold_list,   &cmd_hold_remove, &cmd_retention_plan, &cmd_retention_run,
-    &cmd_check,       &cmd_rebuild,     &cmd_key_add,        &cmd_key_list,
-    &cmd_key_remove,  &cmd_user_add,    &cmd_user_list,      &cmd_user_password,
-    &cmd_user_remove, &cmd_token_add,   &cmd_token_list,     &cmd_token_remove,
-    &cmd_cert_make,   &cmd_man,         &cmd_version,
+    &cmd_serve,          &cmd_inspect,     &cmd_rewrite,      &cmd_replay,
+    &cmd_streams,        &cmd_fragments,   &cmd_gaps,         &cmd_export,
+    &cmd_hold_add,       &cmd_hold_list,   &cmd_hold_remove,  &cmd_retention_plan,
+    &cmd_retention_run,  &cmd_check,       &cmd_rebuild,      &cmd_key_add,
+    &cmd_key_list,       &cmd_key_remove,  &cmd_user_add,     &cmd_user_list,
+    &cmd_user_password,  &cmd_user_remove, &cmd_token_add,    &cmd_token_list,
+    &cmd_token_remove,   &cmd_cert_make,   &cmd_config_check, &cmd_config_print,
+    &cmd_config_default, &cmd_man,         &cmd_version,
 };
 
 static int print_overview(FILE *out) {

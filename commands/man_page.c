@@ -81,9 +81,11 @@ void cmd_man_text(const char *text, size_t size, FILE *out) {
             is_first = false;
             at = end;
         } else {
-            is_first = text[at] == '\n' || (text[at] == ' ' && is_over(text, size, at, at - begin));
-            begin = is_first ? at + 1 : begin;
-            put_character(is_first ? '\n' : text[at], false, out);
+            bool breaks =
+                text[at] == '\n' || (text[at] == ' ' && is_over(text, size, at, at - begin));
+            put_character(breaks ? '\n' : text[at], is_first, out);
+            begin = breaks ? at + 1 : begin;
+            is_first = breaks;
             at++;
         }
     }

@@ -39,7 +39,9 @@ static int key_file_refused(const char *path, int rc) {
 static int open_key_file(const struct cmd_arguments *arguments, bool makes,
                          struct srv_keyfile *ret_keyfile) {
     char path[PATH_MAX];
-    int size = snprintf(path, sizeof(path), "%s/" SRV_KEYFILE_NAME, arguments->data);
+    int size = arguments->key_file != NULL
+                   ? snprintf(path, sizeof(path), "%s", arguments->key_file)
+                   : snprintf(path, sizeof(path), "%s/" SRV_KEYFILE_NAME, arguments->data);
     if (size < 0 || (size_t)size >= sizeof(path)) {
         return key_file_refused(arguments->data, -ENAMETOOLONG);
     }

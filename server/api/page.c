@@ -14,7 +14,6 @@
 
 static void answer_file(struct srv_exchange *exchange, const char *type, const char *text) {
     srv_answer_field(exchange, "Content-Security-Policy", POLICY);
-    srv_answer_field(exchange, "X-Content-Type-Options", "nosniff");
     srv_answer_field(exchange, "Referrer-Policy", "no-referrer");
     srv_answer_field(exchange, "Cross-Origin-Opener-Policy", "same-origin");
     srv_answer_field(exchange, "Cache-Control", "no-cache"); /* another version, another page */

@@ -343,6 +343,8 @@ static void tick(uv_timer_t *timer) {
     bool idle = !srv_readers_any(hub->events);
     if (idle && !hub->idle) {
         srv_ring_cut(hub->events->ring); /* what is not told from now on is a hole */
+    } else if (!idle && hub->idle) {
+        hub->until_server = 0; /* who came waits for it */
     }
     hub->idle = idle;
     take_touched(hub);

@@ -214,6 +214,7 @@ static void handle_closed(uv_handle_t *handle) {
     struct srv_carrier *carrier = handle->data;
     if (--carrier->handles == 0) {
         struct srv_transport *transport = carrier->transport;
+        SSL_CTX_free(carrier->unused);
         free(carrier->input);
         free(carrier->output);
         lock(transport);
@@ -318,6 +319,13 @@ static int create_context(struct srv_carrier *carrier, bool tls) {
         .timeout_secs = HANDSHAKE_S,
     };
     if (tls) {
+        /* Never used. Left alone it makes one itself, reads every authority of the system into it,
+         * and for all contexts but the newest forgets to free it. */
+        carrier->unused = SSL_CTX_new(TLS_client_method());
+        if (carrier->unused == NULL) {
+            return -ENOMEM;
+        }
+        info.provided_client_ssl_ctx = carrier->unused;
         info.options |=
             LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT | LWS_SERVER_OPTION_CREATE_VHOST_SSL_CTX;
     }

@@ -411,6 +411,9 @@ void srv_link_start(struct srv_link *link) {
     if (link->tls) {
         link->ssl = lws_get_ssl(wsi);
         (void)SSL_set_app_data(link->ssl, link); /* its slot is always there */
+        if (SSL_is_init_finished(link->ssl)) {
+            want_room(link); /* the peer was that fast: nobody will tell */
+        }
     } else if (!introduce(link)) {
         srv_link_end(link);
     }
@@ -488,8 +491,7 @@ static int handle_writable(struct srv_link *link) {
 void srv_link_handle_tls(const SSL *ssl, int where, int value) {
     (void)value; /* says nothing here */
     struct srv_link *link = SSL_get_app_data(ssl);
-    if ((where & SSL_CB_HANDSHAKE_DONE) != 0 && link != NULL &&
-        link->phase == SRV_CONN_HANDSHAKE) {
+    if ((where & SSL_CB_HANDSHAKE_DONE) != 0 && link != NULL && link->phase == SRV_CONN_HANDSHAKE) {
         want_room(link);
     }
 }

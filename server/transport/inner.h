@@ -133,6 +133,7 @@ struct srv_carrier {
     struct lws_context *context; /* libwebsockets sets it to NULL when it is gone */
     struct lws_vhost *vhost;
     SSL_CTX *ssl_context; /* the vhost's */
+    SSL_CTX *unused;      /* for connections of libwebsockets' own */
     uv_async_t news;
     uv_idle_t turns; /* runs while somebody waits for his turn */
     uv_timer_t dates;

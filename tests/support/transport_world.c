@@ -388,7 +388,8 @@ struct wire wire_open(struct world *world, int kind) {
     if (kind == WORLD_UNIX) {
         connect_local(&wire, world->socket);
     } else {
-        connect_inet(&wire, srv_transport_address(world->transport, (size_t)kind));
+        connect_inet(&wire, srv_transport_address(world->transport,
+                                                  kind == WORLD_PLAIN ? WORLD_PLAIN : WORLD_TLS));
     }
     struct timeval limit = {.tv_sec = 20};
     assert_int_equal(setsockopt(wire.fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)), 0);
@@ -457,10 +458,17 @@ bool wire_expect_pattern(struct wire *wire, size_t size) {
     for (;;) {
         ssize_t got = wire_receive(wire, room, sizeof(room));
         if (got <= 0) {
+            if (got < 0 || at != size) {
+                print_error("%zu of %zu bytes came, then %zd (%s)\n", at, size, got,
+                            got < 0 ? (wire->ssl != NULL ? ERR_reason_error_string(ERR_peek_error())
+                                                         : strerror(errno))
+                                    : "the end");
+            }
             return got == 0 && at == size;
         }
         for (size_t i = 0; i < (size_t)got; i++) {
             if (room[i] != world_pattern(at + i)) {
+                print_error("byte %zu is wrong\n", at + i);
                 return false;
             }
         }

@@ -40,6 +40,8 @@ struct world {
 
 /* Where each kind listens: the number for srv_transport_address. */
 enum { WORLD_PLAIN, WORLD_TLS, WORLD_UNIX };
+/* For wire_open: where TLS listens, but no handshake is begun. */
+#define WORLD_TCP_OF_TLS 3
 
 /* Not yet open; `world->config` may be changed. */
 void world_init(struct world *world, enum world_task task);

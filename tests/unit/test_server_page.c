@@ -37,7 +37,6 @@ static void every_file_is_sent_with_its_policy(void **state) {
         assert_non_null(strstr(fields, "Content-Security-Policy: default-src 'self';"));
         assert_non_null(strstr(fields, "frame-ancestors 'none'"));
         assert_null(strstr(fields, "unsafe"));
-        assert_non_null(strstr(fields, "X-Content-Type-Options: nosniff\n"));
         assert_int_equal(srv_page_routes.rows[i].access, SRV_OPEN);
         fake_exchange_destroy(exchange);
     }

@@ -582,10 +582,7 @@ static void close_ends_all_and_loops_go_on(void **state) {
     world_finish(&world);
 }
 
-int main(int argc, char **argv) {
-    if (argc > 1) {
-        cmocka_set_test_filter(argv[1]);
-    }
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(echoes),
         cmocka_unit_test(echoes_to_a_slow_reader),
