@@ -109,9 +109,8 @@ static const char *health(const struct frag_stream_info *info, struct kn_wall no
 }
 
 static json_t *age_json(const struct frag_stream_info *info, struct kn_wall now) {
-    return info->counters.last_fragment.ns == 0
-               ? json_null()
-               : json_real((double)(age_ns(info, now) / KN_NS_PER_MS) / 1e3);
+    int64_t age_ms = age_ns(info, now) / KN_NS_PER_MS;
+    return info->counters.last_fragment.ns == 0 ? json_null() : json_real((double)age_ms / 1e3);
 }
 
 /* Under the names of the rows that change them (srv_stream_schema). */

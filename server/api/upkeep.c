@@ -236,17 +236,19 @@ static void remove_hold(struct srv_exchange *exchange) {
     int rc = read_id(srv_exchange_parameter(exchange, "hold"), id)
                  ? frag_hold_each(store, match_hold, &search)
                  : 0;
-    bool found = rc == -EEXIST;
-    if (rc < 0 && !found) {
-        srv_answer_failure(exchange, rc, "removing the hold");
-    } else if (!found || !srv_api_may(exchange, SRV_ACTION_LIST, search.stream)) {
+    if (rc == 0 || (rc == -EEXIST && !srv_api_may(exchange, SRV_ACTION_LIST, search.stream))) {
         srv_answer_error(exchange, 404, SRV_API_NOT_FOUND, "there is no such hold");
-    } else if (!srv_api_may(exchange, SRV_ACTION_HOLD, search.stream)) {
+        return;
+    }
+    if (rc == -EEXIST && !srv_api_may(exchange, SRV_ACTION_HOLD, search.stream)) {
         srv_answer_error(exchange, 403, SRV_API_DENIED, "not with these grants");
-    } else if ((rc = frag_hold_remove(store, id)) < 0) {
-        srv_answer_failure(exchange, rc, "removing the hold");
-    } else {
+        return;
+    }
+    rc = rc == -EEXIST ? frag_hold_remove(store, id) : rc;
+    if (rc == 0) {
         srv_answer_empty(exchange, 204);
+    } else {
+        srv_answer_failure(exchange, rc, "removing the hold");
     }
 }
 

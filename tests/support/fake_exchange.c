@@ -9,12 +9,17 @@
 #include <time.h>
 
 #include "base/error.h"
+#include "fragments/fragments.h"
+#include "server/http/query.h"
+#include "server/world.h"
 
 struct srv_exchange {
     struct fake_exchange_config config;
     struct srv_http_request request;
     struct srv_http_field field;
     struct srv_peer peer;
+    json_t *body;
+    struct frag_archive *archive;
     const struct srv_flow *flow;
     void *user;
     int status;
@@ -40,6 +45,12 @@ struct srv_exchange *fake_exchange_create(const struct fake_exchange_config *con
         exchange->request.fields = &exchange->field;
         exchange->request.field_count = 1;
     }
+    if (config->query != NULL) {
+        exchange->request.query = (struct srv_http_text){config->query, strlen(config->query)};
+        exchange->request.has_query = true;
+    }
+    exchange->body = config->body != NULL ? json_incref(config->body) : json_object();
+    KN_ASSERT(exchange->body != NULL);
     exchange->peer.local = config->local;
     (void)strncpy(exchange->peer.address, "192.0.2.7:51234", sizeof(exchange->peer.address) - 1);
     exchange->limit = SIZE_MAX;
@@ -54,6 +65,8 @@ void fake_exchange_destroy(struct srv_exchange *exchange) {
     KN_ASSERT(exchange->flow == NULL || exchange->closed);
     (void)pthread_cond_destroy(&exchange->woken);
     (void)pthread_mutex_destroy(&exchange->lock);
+    frag_archive_close(exchange->archive);
+    json_decref(exchange->body);
     free(exchange->text);
     free(exchange);
 }
@@ -168,6 +181,42 @@ const struct srv_principal *srv_exchange_principal(const struct srv_exchange *ex
     return exchange->config.principal;
 }
 
+const char *srv_exchange_parameter(const struct srv_exchange *exchange, const char *name) {
+    for (size_t i = 0; i < SRV_PARAMETERS_MAX; i++) {
+        const char *has = exchange->config.parameters[i].name;
+        if (has != NULL && strcmp(has, name) == 0) {
+            return exchange->config.parameters[i].value;
+        }
+    }
+    return NULL;
+}
+
+int srv_exchange_query(const struct srv_exchange *exchange, const char *name, char *room,
+                       size_t room_bytes) {
+    struct srv_http_text value;
+    int rc = srv_http_query_find(exchange->request.query, name, room, room_bytes - 1, &value);
+    if (rc == 0) {
+        room[value.size] = '\0';
+    }
+    return rc;
+}
+
+json_t *srv_exchange_json(const struct srv_exchange *exchange) {
+    return exchange->body;
+}
+
+struct frag_archive *srv_exchange_archive(struct srv_exchange *exchange) {
+    if (exchange->archive == NULL &&
+        frag_archive_open(exchange->config.world->store, &exchange->archive) < 0) {
+        return NULL;
+    }
+    return exchange->archive;
+}
+
+const char *srv_exchange_base_url(struct srv_exchange *exchange) {
+    return exchange->config.base_url != NULL ? exchange->config.base_url : "http://127.0.0.1:5466";
+}
+
 struct srv_exchange *srv_exchange_ref(struct srv_exchange *exchange) {
     (void)pthread_mutex_lock(&exchange->lock);
     exchange->refs++;
@@ -257,6 +306,10 @@ void srv_answer(struct srv_exchange *exchange, int status, const char *type, con
     take_status(exchange, status, type);
     keep(exchange, data, size);
     exchange->ended = true;
+}
+
+void srv_answer_empty(struct srv_exchange *exchange, int status) {
+    srv_answer(exchange, status, "", "", 0);
 }
 
 void srv_answer_buffer(struct srv_exchange *exchange, int status, const char *type,

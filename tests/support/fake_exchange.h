@@ -23,6 +23,12 @@ struct fake_exchange_config {
     bool local;                            /* over the unix socket */
     enum srv_http_method method;
     const char *last_event_id; /* NULL: no such field */
+    const char *query;         /* raw, without '?'; NULL: none */
+    struct {
+        const char *name, *value;
+    } parameters[SRV_PARAMETERS_MAX]; /* of the path; NULL behind the last one */
+    json_t *body;                     /* of SRV_BODY_JSON, borrowed; NULL: an empty object */
+    const char *base_url;             /* NULL: "http://127.0.0.1:5466" */
 };
 
 struct srv_exchange *fake_exchange_create(const struct fake_exchange_config *config);
