@@ -208,7 +208,6 @@ static struct srv_http_server_config http_config(struct srv_server *server) {
     http.times.write_ns = config->http.write_ns;
     http.times.idle_ns = config->http.idle_ns;
     http.times.drain_ns = config->http.drain_ns;
-    http.body_bytes = config->http.body_bytes;
     http.log_requests = (enum srv_log_requests)config->log.requests;
     http.log_file = config->log.file;
     http.routes = tables;
