@@ -162,7 +162,7 @@ int srv_making_text(struct srv_making *making, const struct srv_schema *row, con
     if (making->expands) {
         rc = expanded(making, text, &made);
     } else {
-        made = strdup(text);
+        made = srv_text_copy(text);
         rc = made == NULL ? -ENOMEM : 0;
     }
     if (rc == 0 && made != NULL && has_path(row, made)) {
@@ -433,7 +433,7 @@ int srv_making_variable(struct srv_making *making, const struct srv_schema *tabl
     for (const char *at = text; *at != '\0'; at++) {
         room += *at == ',' ? 2 : 0;
     }
-    char *copy = strdup(text);
+    char *copy = srv_text_copy(text);
     if (copy == NULL || make_texts(room, &texts) < 0) {
         free(copy);
         return -ENOMEM;

@@ -139,8 +139,14 @@ void srv_schema_finish(const struct srv_schema *table, void *target) {
     }
 }
 
+char *srv_text_copy(const char *text) {
+    size_t size = strlen(text) + 1;
+    char *copy = malloc(size);
+    return copy == NULL ? NULL : memcpy(copy, text, size);
+}
+
 static int copy_text(char *const *from, char **to) {
-    char *copy = *from == NULL ? NULL : strdup(*from);
+    char *copy = *from == NULL ? NULL : srv_text_copy(*from);
     if (*from != NULL && copy == NULL) {
         return -ENOMEM;
     }
@@ -155,7 +161,7 @@ static int copy_texts(const struct srv_texts *from, struct srv_texts *to) {
         return -ENOMEM;
     }
     for (; copy.count < from->count; copy.count++) {
-        copy.items[copy.count] = strdup(from->items[copy.count]);
+        copy.items[copy.count] = srv_text_copy(from->items[copy.count]);
         if (copy.items[copy.count] == NULL) {
             free_texts(&copy);
             return -ENOMEM;
@@ -173,8 +179,8 @@ static int copy_pairs(const struct srv_pairs *from, struct srv_pairs *to) {
     }
     while (copy.count < from->count) {
         struct srv_pair_text *pair = &copy.items[copy.count];
-        pair->name = strdup(from->items[copy.count].name);
-        pair->value = strdup(from->items[copy.count].value);
+        pair->name = srv_text_copy(from->items[copy.count].name);
+        pair->value = srv_text_copy(from->items[copy.count].value);
         copy.count++;
         if (pair->name == NULL || pair->value == NULL) {
             free_pairs(&copy);
