@@ -334,6 +334,7 @@ bool srv_config_owns(const struct srv_config *config, const char *stream, enum s
     return found != NULL && (found->named.rows >> row & 1) != 0;
 }
 
+// NOLINTNEXTLINE(misc-no-recursion): tables are two deep
 static void compare_table(const struct srv_schema *table, const void *old, const void *new,
                           const char *before, void (*differs)(const char *key, void *user),
                           void *user) {
@@ -342,8 +343,6 @@ static void compare_table(const struct srv_schema *table, const void *old, const
         (void)snprintf(name, sizeof(name), "%s%s%s", before, before[0] == '\0' ? "" : ".",
                        row->name);
         if (row->kind == SRV_KIND_TABLE) {
-            /* Tables are two deep. */
-            // NOLINTNEXTLINE(misc-no-recursion)
             compare_table(row->table, srv_schema_at_const(row, old), srv_schema_at_const(row, new),
                           name, differs, user);
         } else if (row->restart && !srv_schema_same(row, old, new)) {

@@ -112,6 +112,7 @@ static void print_stream(const struct srv_config_stream *stream, const char *ind
     }
 }
 
+// NOLINTNEXTLINE(misc-no-recursion): tables are two deep
 static void print_table(const struct srv_schema *table, const void *target, const char *indent,
                         FILE *out) {
     for (const struct srv_schema *row = table; row->name != NULL; row++) {
@@ -120,8 +121,6 @@ static void print_table(const struct srv_schema *table, const void *target, cons
             print_stream(srv_schema_at_const(row, target), "  ", out);
         } else if (row->kind == SRV_KIND_TABLE) {
             (void)fputc('\n', out);
-            /* Tables are two deep. */
-            // NOLINTNEXTLINE(misc-no-recursion)
             print_table(row->table, srv_schema_at_const(row, target), "  ", out);
         } else {
             (void)fputc(' ', out);
@@ -151,14 +150,14 @@ static void print_help(const char *help, const char *before, FILE *out) {
     }
 }
 
+// NOLINTNEXTLINE(misc-no-recursion): tables are two deep
 static void print_commented(const struct srv_schema *table, const char *indent, FILE *out) {
     for (const struct srv_schema *row = table; row->name != NULL; row++) {
         if (row->kind == SRV_KIND_TABLE) {
             (void)fputc('\n', out);
             print_help(row->help, indent, out);
             (void)fprintf(out, "#%s%s:\n", indent, row->name);
-            /* Tables are two deep. */
-            print_commented(row->table, "  ", out); // NOLINT(misc-no-recursion)
+            print_commented(row->table, "  ", out);
         } else if (!(table == srv_stream_schema && row == &table[SRV_STREAM_SOURCE])) {
             (void)fputs(indent[0] == '\0' ? "\n" : "", out);
             print_help(row->help, indent, out);

@@ -321,6 +321,7 @@ static int read_nothing(struct srv_making *making, const struct srv_schema *tabl
     }
 }
 
+// NOLINTNEXTLINE(misc-no-recursion): tables are two deep
 int srv_making_row(struct srv_making *making, const struct srv_schema *table,
                    const struct srv_schema *row, const struct srv_yaml *node, void *target) {
     enum srv_yaml_kind wants = row->kind == SRV_KIND_TEXTS ? SRV_YAML_LIST : SRV_YAML_MAP;
@@ -366,6 +367,7 @@ static int tell_unknown(struct srv_making *making, const struct srv_schema *tabl
     return rc;
 }
 
+// NOLINTNEXTLINE(misc-no-recursion): tables are two deep
 static int read_member(struct srv_making *making, const struct srv_schema *table,
                        const struct srv_schema *row, const struct srv_yaml *map, size_t at,
                        void *target) {
@@ -385,6 +387,7 @@ static int read_member(struct srv_making *making, const struct srv_schema *table
     return rc;
 }
 
+// NOLINTNEXTLINE(misc-no-recursion): tables are two deep
 int srv_making_map(struct srv_making *making, const struct srv_schema *table,
                    const struct srv_yaml *map, const char *skip, void *target) {
     int rc = 0;
@@ -460,6 +463,7 @@ static int read_default(struct srv_making *making, const struct srv_schema *tabl
     return rc;
 }
 
+// NOLINTNEXTLINE(misc-no-recursion): tables are two deep
 int srv_making_defaults(struct srv_making *making, const struct srv_schema *table, void *target) {
     int rc = 0;
     for (const struct srv_schema *row = table; row->name != NULL && rc == 0; row++) {
