@@ -8,6 +8,8 @@
 
 #define FD_NAME_BYTES 32
 #define PART_TRIES 1000
+#define MODE_USUAL 0666
+#define MODE_PRIVATE 0600
 
 /* The folder of a path, as a path. */
 static int folder_of(const char *path, char folder[static PATH_MAX]) {
@@ -27,13 +29,13 @@ static int part_name(const char *path, int i, char part[static PATH_MAX]) {
 }
 
 /* With a name, one that nobody else has. */
-static int open_named(const char *path, struct kn_new_file *file) {
+static int open_named(const char *path, mode_t mode, struct kn_new_file *file) {
     for (int i = 1; i <= PART_TRIES; i++) {
         int rc = part_name(path, i, file->part);
         if (rc != 0) {
             return rc;
         }
-        file->fd = open(file->part, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        file->fd = open(file->part, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode);
         if (file->fd >= 0 || errno != EEXIST) {
             return file->fd >= 0 ? 0 : -errno;
         }
@@ -41,7 +43,7 @@ static int open_named(const char *path, struct kn_new_file *file) {
     return -EBUSY;
 }
 
-int kn_new_file_open(const char *path, struct kn_new_file *ret_file) {
+static int open_as(const char *path, mode_t mode, struct kn_new_file *ret_file) {
     char folder[PATH_MAX];
     int rc = folder_of(path, folder);
     if (rc != 0) {
@@ -49,7 +51,7 @@ int kn_new_file_open(const char *path, struct kn_new_file *ret_file) {
     }
     ret_file->part[0] = '\0';
     if (access("/proc/self/fd", X_OK) == 0) { /* where it gets its name from */
-        ret_file->fd = open(folder, O_RDWR | O_TMPFILE | O_CLOEXEC, 0666);
+        ret_file->fd = open(folder, O_RDWR | O_TMPFILE | O_CLOEXEC, mode);
         if (ret_file->fd >= 0) {
             return 0;
         }
@@ -57,7 +59,15 @@ int kn_new_file_open(const char *path, struct kn_new_file *ret_file) {
             return -errno;
         }
     }
-    return open_named(path, ret_file);
+    return open_named(path, mode, ret_file);
+}
+
+int kn_new_file_open(const char *path, struct kn_new_file *ret_file) {
+    return open_as(path, MODE_USUAL, ret_file);
+}
+
+int kn_new_file_open_private(const char *path, struct kn_new_file *ret_file) {
+    return open_as(path, MODE_PRIVATE, ret_file);
 }
 
 static int link_to(const struct kn_new_file *file, const char *path) {

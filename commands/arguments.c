@@ -10,6 +10,7 @@
 #include "fragments/fragments.h"
 #include "ingest/ingest.h"
 #include "playback/playback.h"
+#include "server/server.h"
 
 /* ---- values of options: into the member of struct cmd_arguments at `at` ---- */
 
@@ -29,12 +30,13 @@ static bool take_size(void *user, size_t at, const char *value) {
 
 /* A time, or how far ahead it is. */
 static bool take_until(void *user, size_t at, const char *value) {
-    struct cmd_arguments *arguments = user;
+    const struct cmd_arguments *arguments = user;
     int64_t ahead_ns;
     if (kn_duration_parse(value, &ahead_ns) < 0) {
         return take_time(user, at, value);
     }
-    return !__builtin_add_overflow(arguments->now.ns, ahead_ns, &arguments->until.ns);
+    struct kn_wall *when = (struct kn_wall *)((char *)user + at);
+    return !__builtin_add_overflow(arguments->now.ns, ahead_ns, &when->ns);
 }
 
 static bool take_clock(void *user, size_t at, const char *value) {
@@ -105,6 +107,46 @@ static bool take_reason(void *user, size_t at, const char *value) {
            strcmp(kn_text_plain(value, SIZE_MAX, plain, sizeof(plain)), value) == 0;
 }
 
+static bool take_grant(void *user, size_t at, const char *value) {
+    struct cmd_arguments *arguments = user;
+    (void)at;
+    if (arguments->grant_count == SRV_GRANTS_MAX ||
+        srv_grant_parse(value, &arguments->grants[arguments->grant_count]) != 0) {
+        return false;
+    }
+    arguments->grant_count++;
+    return true;
+}
+
+static bool take_name(void *user, size_t at, const char *value) {
+    struct cmd_arguments *arguments = user;
+    (void)at;
+    if (arguments->name_count == NAMES_MAX || value[0] == '\0') {
+        return false;
+    }
+    arguments->names[arguments->name_count++] = value;
+    return true;
+}
+
+static bool take_listen(void *user, size_t at, const char *value) {
+    struct cmd_arguments *arguments = user;
+    (void)at;
+    if (arguments->listen_count == LISTEN_MAX || value[0] == '\0') {
+        return false;
+    }
+    arguments->listen[arguments->listen_count++] = value;
+    return true;
+}
+
+static bool take_days(void *user, size_t at, const char *value) {
+    struct cmd_arguments *arguments = user;
+    uint32_t part;
+    (void)at;
+    size_t used = kn_decimal_read(value, strlen(value), &arguments->days, &part);
+    return used > 0 && used == strspn(value, "0123456789") && value[used] == '\0' &&
+           arguments->days > 0 && arguments->days <= 36500;
+}
+
 #define A_TIME "a time: 2026-11-20T21:23:40Z, seconds since 1970, now or -10m"
 
 #define AT(member) offsetof(struct cmd_arguments, member)
@@ -153,6 +195,33 @@ const struct kn_option cmd_option_rows[OPTION_COUNT] = {
     [OPT_CONFIRM_CLOCK] = {"confirm-clock", 0, NULL,
                            "you looked, and the clock is right: delete by age in spite of doubt",
                            NULL, 0, NULL},
+    [OPT_GRANT] = {"grant", 0, "GRANT", "as above; several times for several; default: viewer",
+                   take_grant, 0,
+                   "viewer, operator, admin, or some of list,watch,read,record,manage,hold,admin; "
+                   "behind a colon a stream, or the beginning of names and *; at most 16 of them"},
+    [OPT_EXPIRES] = {"expires", 0, "WHEN", "when it ends: 90d, or a time; default: never",
+                     take_until, AT(expires), "a duration such as 90d, or " A_TIME},
+    [OPT_ACCESS_KEY] = {"access-key", 0, "ID", "take this one, with its secret, for a new one",
+                        take_text, AT(access_key), "an access key id"},
+    [OPT_SECRET_STDIN] = {"secret-stdin", 0, NULL, "read its secret from standard input", NULL, 0,
+                          NULL},
+    [OPT_PASSWORD_STDIN] = {"password-stdin", 0, NULL, "read the password from standard input",
+                            NULL, 0, NULL},
+    [OPT_NAME] = {"name", 0, "NAME", "a DNS name or address it is for; several times for several",
+                  take_name, 0, "a DNS name or an address, at most 32 of them"},
+    [OPT_OUTPUT_DIR] = {"output", 'o', "DIR", "where the files go; default: here; -o for short",
+                        take_text, AT(output_dir), "a directory"},
+    [OPT_DAYS] = {"days", 0, "N", "how long it is valid; default: 825", take_days, 0,
+                  "a number of days, 1 to 36500"},
+    [OPT_ALL] = {"all", 0, "DIR", "write the page of every command into this directory", take_text,
+                 AT(all), "a directory"},
+    [OPT_CONFIG] = {"config", 'c', "FILE", "kinora.yml, which names the store; -c for short",
+                    take_text, AT(config), "a file"},
+    [OPT_LISTEN] = {"listen", 0, "ADDRESS:PORT",
+                    "where to listen; several times for several; port 0: any", take_listen, 0,
+                    "an address such as 127.0.0.1:5466 or [::1]:5466, at most 32 of them"},
+    [OPT_DEMO] = {"demo", 0, NULL, "a sample as a camera, stored in ./kinora-demo for an hour",
+                  NULL, 0, NULL},
     [OPT_VERBOSE] = {"verbose", 0, NULL, "tell on standard error what the store does", NULL, 0,
                      NULL},
     [OPT_HELP] = {"help", 'h', NULL, "this text", NULL, 0, NULL},

@@ -7,25 +7,79 @@
 
 #include "base/log.h"
 #include "base/options.h"
+#include "commands/ask.h"
 #include "commands/command.h"
+#include "commands/configuration.h"
 #include "commands/help.h"
 #include "commands/place.h"
 #include "commands/tell.h"
 #include "fragments/fragments.h"
+#include "server/server.h"
+
+/* Another program writes it: the server does what is asked; of others it is told who may. */
+static int ask_server(const struct cmd_arguments *arguments, const struct cmd_place *place,
+                      const struct frag_store_opening *opening) {
+    bool told = false;
+    struct srv_client *client = cmd_ask_open(place, &told);
+    if (client != NULL) {
+        int code = arguments->command->ask(arguments, client);
+        srv_client_close(client);
+        return code;
+    }
+    if (!told) {
+        cmd_place_refused(place, opening, -EBUSY);
+    }
+    return EXIT_FAILED;
+}
+
+static int work_there(const struct cmd_arguments *arguments, const struct cmd_place *place) {
+    const struct cmd_command *command = arguments->command;
+    struct frag_store_opening opening = {0};
+    struct frag_store *store = NULL;
+    if (command->mode == FRAG_STORE_WRITE && cmd_place_become_owner(place) != 0) {
+        return EXIT_FAILED;
+    }
+    int rc = frag_store_open(&place->config, &store, &opening);
+    if (rc == -EBUSY && command->ask != NULL) {
+        return ask_server(arguments, place, &opening);
+    }
+    if (rc != 0) {
+        cmd_place_refused(place, &opening, rc);
+        return EXIT_FAILED;
+    }
+    cmd_place_tell(place, &opening);
+    int code = command->work(arguments, store);
+    frag_store_close(store);
+    return code;
+}
 
 /* Without threads: nothing else goes on in the store meanwhile, retention least of all. */
 static int work_on_store(const struct cmd_arguments *arguments) {
-    const struct cmd_command *command = arguments->command;
     struct cmd_place place;
-    struct frag_store *store = NULL;
-    int rc = cmd_place_find(arguments, command->mode, &place);
-    if (rc == 0) {
+    int code = EXIT_FAILED;
+    if (cmd_place_find(arguments, arguments->command->mode, &place) == 0) {
         place.config.threads = false;
-        rc = cmd_place_open(&place, &store);
+        code = work_there(arguments, &place);
     }
-    int code = rc == 0 ? command->work(arguments, store) : EXIT_FAILED;
-    frag_store_close(store);
     cmd_place_finish(&place);
+    return code;
+}
+
+/* On the store that a configuration names, where there is one. */
+static int run_here(struct cmd_arguments *arguments) {
+    const struct cmd_command *command = arguments->command;
+    const struct srv_config *config = NULL;
+    int code = EXIT_FINE;
+    if (arguments->config != NULL && !command->reads_config) {
+        code = cmd_config_load(arguments, arguments->config, stderr, &config);
+        if (code == EXIT_FINE) {
+            code = cmd_config_take(arguments, config);
+        }
+    }
+    if (code == EXIT_FINE) {
+        code = command->run != NULL ? command->run(arguments) : work_on_store(arguments);
+    }
+    srv_config_unref(config);
     return code;
 }
 
@@ -53,6 +107,9 @@ static int run_with(const struct cmd_command *command, int argc, char **argv) {
         .data = DATA_DEFAULT,
         .from = {INT64_MIN},
         .to = {INT64_MAX},
+        .expires = SRV_NEVER,
+        .output_dir = ".",
+        .days = DAYS_DEFAULT,
         .loops = 1,
         .faults = {.seed = 1},
         .min_free_bytes = FRAG_STORE_MIN_FREE_DEFAULT,
@@ -77,14 +134,19 @@ static int run_with(const struct cmd_command *command, int argc, char **argv) {
         return cmd_wrong_usage(command);
     }
     kn_log_set_level(cmd_given(&arguments, OPT_VERBOSE) ? KN_LOG_INFO : KN_LOG_WARN);
-    return command->run != NULL ? command->run(&arguments) : work_on_store(&arguments);
+    return run_here(&arguments);
 }
 
 /* In the order of the overview. */
 static const struct cmd_command *const commands[] = {
-    &cmd_inspect,        &cmd_rewrite,       &cmd_replay,   &cmd_streams,   &cmd_fragments,
-    &cmd_gaps,           &cmd_export,        &cmd_hold_add, &cmd_hold_list, &cmd_hold_remove,
-    &cmd_retention_plan, &cmd_retention_run, &cmd_check,    &cmd_rebuild,   &cmd_version,
+    &cmd_serve,          &cmd_inspect,     &cmd_rewrite,      &cmd_replay,
+    &cmd_streams,        &cmd_fragments,   &cmd_gaps,         &cmd_export,
+    &cmd_hold_add,       &cmd_hold_list,   &cmd_hold_remove,  &cmd_retention_plan,
+    &cmd_retention_run,  &cmd_check,       &cmd_rebuild,      &cmd_key_add,
+    &cmd_key_list,       &cmd_key_remove,  &cmd_user_add,     &cmd_user_list,
+    &cmd_user_password,  &cmd_user_remove, &cmd_token_add,    &cmd_token_list,
+    &cmd_token_remove,   &cmd_cert_make,   &cmd_config_check, &cmd_config_print,
+    &cmd_config_default, &cmd_man,         &cmd_version,
 };
 
 static int print_overview(FILE *out) {
@@ -115,8 +177,11 @@ static bool asks_help(const char *word) {
     return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
 }
 
-/* By its one or two words, of which it tells how many. NULL: there is none. */
-static const struct cmd_command *find_command(int argc, char **argv, int *ret_words) {
+const struct cmd_command *cmd_at(size_t at) {
+    return at < KN_COUNT(commands) ? commands[at] : NULL;
+}
+
+const struct cmd_command *cmd_find(int argc, char **argv, int *ret_words) {
     for (size_t i = 0; i < KN_COUNT(commands); i++) {
         const char *name = commands[i]->name;
         size_t first = strcspn(name, " ");
@@ -152,7 +217,7 @@ static int run_help(int argc, char **argv) {
     if (argc == 0) {
         return print_overview(stdout);
     }
-    const struct cmd_command *command = find_command(argc, argv, &words);
+    const struct cmd_command *command = cmd_find(argc, argv, &words);
     if (command != NULL) {
         return cmd_print_help(command);
     }
@@ -171,7 +236,7 @@ static int run_command(int argc, char **argv) {
         argv[0] = version;
     }
     int words = 0;
-    const struct cmd_command *command = find_command(argc, argv, &words);
+    const struct cmd_command *command = cmd_find(argc, argv, &words);
     if (command == NULL) {
         return without_command(argc, argv);
     }

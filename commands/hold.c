@@ -2,9 +2,14 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include <jansson.h>
+
 #include "base/error.h"
+#include "commands/ask.h"
+#include "commands/place.h"
 #include "commands/streams.h"
 #include "commands/tell.h"
 #include "fragments/fragments.h"
@@ -37,6 +42,47 @@ static int work_hold_add(const struct cmd_arguments *arguments, struct frag_stor
     return EXIT_FINE;
 }
 
+/* Who is not there is told with those that are near, as without a server. */
+static int hold_refused(const struct cmd_arguments *arguments, int status, const json_t *answer) {
+    struct cmd_place place;
+    struct frag_store *store = NULL;
+    bool there = true;
+    if (status == 404 && cmd_place_find(arguments, FRAG_STORE_READ, &place) == 0) {
+        place.config.threads = false;
+        if (frag_store_open(&place.config, &store, NULL) == 0) {
+            there = cmd_find_stream(store, arguments->operands[0]) != NULL;
+            frag_store_close(store);
+        }
+        cmd_place_finish(&place);
+    }
+    return there ? cmd_ask_refused(status, answer) : EXIT_FAILED;
+}
+
+static int ask_hold_add(const struct cmd_arguments *arguments, struct srv_client *client) {
+    json_t *answer = NULL;
+    char *path = cmd_ask_path("/api/v1/streams/", arguments->operands[0], "/holds");
+    json_t *body = json_pack("{s:s, s:o, s:o, s:s}", "clock",
+                             arguments->clock == FRAG_CLOCK_SERVER ? "server" : "producer", "from",
+                             cmd_ask_time(arguments->from), "to", cmd_ask_time(arguments->to),
+                             "reason", arguments->reason);
+    int status = -ENOMEM;
+    if (path != NULL) {
+        status = cmd_ask(client, "POST", path, body, &answer);
+    } else {
+        json_decref(body);
+    }
+    const char *id = json_string_value(json_object_get(answer, "id"));
+    int code = EXIT_FINE;
+    if (status == 201 && id != NULL) {
+        printf("%s\n", cmd_plain(id));
+    } else {
+        code = hold_refused(arguments, status, answer);
+    }
+    json_decref(answer);
+    free(path);
+    return code;
+}
+
 static int work_hold_list(const struct cmd_arguments *arguments, struct frag_store *store) {
     return cmd_listed(arguments, frag_report_holds(store, cmd_given(arguments, OPT_JSON), stdout));
 }
@@ -54,13 +100,31 @@ static bool read_id(const char *text, uint8_t ret_id[static FRAG_ID_BYTES]) {
     return true;
 }
 
+static int no_hold(const char *id) {
+    fprintf(stderr, "kinora: there is no hold %s; kinora hold list shows all\n", cmd_plain(id));
+    return EXIT_FAILED;
+}
+
+static int ask_hold_remove(const struct cmd_arguments *arguments, struct srv_client *client) {
+    json_t *answer = NULL;
+    char *path = cmd_ask_path("/api/v1/holds/", arguments->operands[0], "");
+    int status = path == NULL ? -ENOMEM : cmd_ask_plain(client, "DELETE", path, &answer);
+    int code = EXIT_FINE;
+    if (status == 404) {
+        code = no_hold(arguments->operands[0]);
+    } else if (status != 204) {
+        code = cmd_ask_refused(status, answer);
+    }
+    json_decref(answer);
+    free(path);
+    return code;
+}
+
 static int work_hold_remove(const struct cmd_arguments *arguments, struct frag_store *store) {
     uint8_t id[FRAG_ID_BYTES];
     int rc = read_id(arguments->operands[0], id) ? frag_hold_remove(store, id) : -ENOENT;
     if (rc == -ENOENT) {
-        fprintf(stderr, "kinora: there is no hold %s; kinora hold list shows all\n",
-                cmd_plain(arguments->operands[0]));
-        return EXIT_FAILED;
+        return no_hold(arguments->operands[0]);
     }
     return rc == 0 ? EXIT_FINE : cmd_refused(arguments->operands[0], rc);
 }
@@ -76,6 +140,7 @@ const struct cmd_command cmd_hold_add = {
     .operands_min = 1,
     .operands_max = 1,
     .work = work_hold_add,
+    .ask = ask_hold_add,
     .mode = FRAG_STORE_WRITE,
 };
 
@@ -98,5 +163,6 @@ const struct cmd_command cmd_hold_remove = {
     .operands_min = 1,
     .operands_max = 1,
     .work = work_hold_remove,
+    .ask = ask_hold_remove,
     .mode = FRAG_STORE_WRITE,
 };

@@ -1,12 +1,16 @@
 #include "commands/place.h"
 
 #include <errno.h>
+#include <grp.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/path.h"
+#include "commands/ask.h"
 #include "commands/command.h"
 #include "commands/tell.h"
 #include "fragments/fragments.h"
@@ -26,6 +30,7 @@ int cmd_place_find(const struct cmd_arguments *arguments, enum frag_store_mode m
     config->folders = (const char *const *)ret_place->storage;
     config->mode = mode;
     config->min_free_bytes = arguments->min_free_bytes;
+    config->memory_bytes = arguments->memory_bytes;
     config->clock_confirmed = cmd_given(arguments, OPT_CONFIRM_CLOCK);
     const char *path = arguments->data;
     int rc = kn_path_absolute(path, ret_place->data);
@@ -65,10 +70,27 @@ void cmd_place_tell(const struct cmd_place *place, const struct frag_store_openi
     }
 }
 
+int cmd_place_become_owner(const struct cmd_place *place) {
+    struct stat found;
+    if (geteuid() != 0 || stat(place->data, &found) != 0 || found.st_uid == 0) {
+        return 0; /* no directory yet: it will be root's own */
+    }
+    if (setgroups(0, NULL) != 0 || setegid(found.st_gid) != 0 || seteuid(found.st_uid) != 0) {
+        int rc = -errno;
+        (void)cmd_refused(place->data, rc);
+        return rc;
+    }
+    return 0;
+}
+
 /* 0, or it has said what was wrong. */
 int cmd_place_open(const struct cmd_place *place, struct frag_store **ret_store) {
     struct frag_store_opening opening = {0};
     int rc = frag_store_open(&place->config, ret_store, &opening);
+    if (rc == -EBUSY && cmd_ask_in_the_way(place, "stop it first, or give it the file as a source "
+                                                  "in its configuration")) {
+        return rc;
+    }
     if (rc != 0) {
         cmd_place_refused(place, &opening, rc);
         return rc;

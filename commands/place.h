@@ -18,8 +18,11 @@ struct cmd_place {
 KN_MUST_CHECK int cmd_place_find(const struct cmd_arguments *arguments, enum frag_store_mode mode,
                                  struct cmd_place *ret_place);
 void cmd_place_finish(struct cmd_place *place);
-/* 0, or it has said what was wrong. */
+/* For what is replayed. 0, or it has said what was wrong. */
 KN_MUST_CHECK int cmd_place_open(const struct cmd_place *place, struct frag_store **ret_store);
+/* The store's owner from now on, where root works on somebody else's: what is written there must
+ * stay theirs, or their server does not start any more. 0, or it has said what was wrong. */
+KN_MUST_CHECK int cmd_place_become_owner(const struct cmd_place *place);
 
 /* Says why it was not opened. */
 void cmd_place_refused(const struct cmd_place *place, const struct frag_store_opening *opening,

@@ -1,9 +1,11 @@
 #include "commands/command.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <unistd.h>
 
+#include "commands/ask.h"
 #include "commands/place.h"
 #include "commands/tell.h"
 #include "fragments/fragments.h"
@@ -26,7 +28,9 @@ static int run_rebuild(const struct cmd_arguments *arguments) {
     if (rc == 0) {
         rc = frag_store_rebuild(&place.config, &handler, NULL, &opening);
         cmd_clear_progress();
-        if (rc != 0) {
+        if (rc == -EBUSY && cmd_ask_in_the_way(&place, "stop it first")) {
+            code = EXIT_FAILED;
+        } else if (rc != 0) {
             cmd_place_refused(&place, &opening, rc);
         } else {
             opening.index_rebuilt = false; /* said below */

@@ -60,8 +60,10 @@ void srv_live_destroy(struct srv_live *live) {
     if (live == NULL) {
         return;
     }
-    while (live->all.first != NULL) {
-        srv_live_remove(live->all.first);
+    for (struct srv_live_entry *entry = live->all.first; entry != NULL;) {
+        struct srv_live_entry *next = entry->links[ALL].next;
+        free(entry);
+        entry = next;
     }
     (void)pthread_mutex_destroy(&live->lock);
     free(live);

@@ -346,11 +346,12 @@ static void stop_parts(struct srv_world *world) {
     if (world->http != NULL) {
         srv_http_server_drain(world->http); /* sources go on recording meanwhile */
     }
-    srv_sources_destroy(world->sources);
+    /* The thread of events ticks the sources, and requests that are left ask for them. */
     if (world->events != NULL) {
         srv_events_stop(world->events);
     }
     srv_http_server_stop(world->http);
+    srv_sources_destroy(world->sources);
     srv_events_destroy(world->events);
     srv_live_destroy(world->live);
     srv_gate_destroy(world->gate);

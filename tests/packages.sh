@@ -35,6 +35,7 @@ test_packages=(
     "shellcheck|errors in shell scripts"
     "python3|house tests, flow tests"
     "curl|a second opinion on signatures"
+    "mandoc|checks the man pages' source"
     "wrk|load on the server, by somebody else's client"
     "slowhttptest|slow and hostile clients"
     "nginx-light|what our static bytes are compared with"

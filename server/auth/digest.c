@@ -7,6 +7,7 @@
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <openssl/params.h>
 
 struct srv_digest {
@@ -18,6 +19,12 @@ struct srv_digest {
 
 int srv_sha256(const void *data, size_t size, uint8_t ret_hash[SRV_SHA256_BYTES]) {
     return EVP_Digest(data, size, ret_hash, NULL, EVP_sha256(), NULL) == 1 ? 0 : -ENOMEM;
+}
+
+int srv_hmac(const uint8_t key[static SRV_SHA256_BYTES], const void *data, size_t size,
+             uint8_t ret_code[SRV_SHA256_BYTES]) {
+    return HMAC(EVP_sha256(), key, SRV_SHA256_BYTES, data, size, ret_code, NULL) != NULL ? 0
+                                                                                         : -ENOMEM;
 }
 
 const char *srv_sha256_hex(const uint8_t hash[static SRV_SHA256_BYTES],

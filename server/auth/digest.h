@@ -15,6 +15,10 @@
  * can be the reason. */
 KN_MUST_CHECK int srv_sha256(const void *data, size_t size, uint8_t ret_hash[SRV_SHA256_BYTES]);
 
+/* Likewise. */
+KN_MUST_CHECK int srv_hmac(const uint8_t key[static SRV_SHA256_BYTES], const void *data,
+                           size_t size, uint8_t ret_code[SRV_SHA256_BYTES]);
+
 /* In lower case. Pure, any thread. */
 const char *srv_sha256_hex(const uint8_t hash[static SRV_SHA256_BYTES],
                            char hex[static SRV_SHA256_HEX_BYTES]);

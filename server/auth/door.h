@@ -10,12 +10,14 @@
  *
  * Credentials, of which a request may bring one kind: SigV4 in its header or query; "Authorization:
  * Bearer" with a token of ours or a session's; "Authorization: Basic" with a user's name and
- * password; the cookie kinora_session.
+ * password. The cookie kinora_session counts where there is nothing else, as browsers send it
+ * unasked. Cookie and Basic, which a browser adds by itself, are only taken from pages of ours
+ * where the request changes something or opens a socket.
  *
  * Without any principal in the table the server is open, to loopback alone: what it takes then has
  * a loopback Host, an absent or same Origin, and no Sec-Fetch-Site that tells of another site; AWS
  * clients may sign with whatever key they have. The unix socket takes the server's own user and
- * root, as one who may do everything. */
+ * root, as one who may do everything, unless the request brings credentials: those count. */
 #ifndef SERVER_AUTH_DOOR_H
 #define SERVER_AUTH_DOOR_H
 
@@ -36,18 +38,20 @@ struct srv_gate;
 struct srv_gate_config {
     struct srv_principals *principals; /* outlives it */
     const struct srv_keyfile *keyfile; /* copied; sessions are sealed with it */
-    const char *public_url;            /* its host is a Host and an Origin of ours too; NULL */
-    int64_t session_ns;                /* how long a session from a password lasts. 12 h */
-    /* Failed passwords and tokens of one address: more than so many in a minute: 429. 20; loopback
-     * and unix sockets are not counted. */
+    /* "https://cams.example:8443": an Origin of ours too, where there are credentials. NULL */
+    const char *public_url;
+    int64_t session_ns; /* how long a session from a password lasts. 12 h */
+    /* Failed passwords and tokens of one address (of IPv6: 64 bits of it): more than so many in a
+     * minute: 429. 20; 0: any number. Loopback and unix sockets are not counted. */
     unsigned attempts_a_minute;
 };
 struct srv_gate_config srv_gate_config_defaults(void);
+/* 0; -ENOMEM; KN_E_MALFORMED: public_url is none; or the random source's errno. */
 KN_MUST_CHECK int srv_gate_create(const struct srv_gate_config *config, struct srv_gate **ret_gate);
 void srv_gate_destroy(struct srv_gate *gate);
 
 struct srv_door;
-/* One thread at a time. 0 or -ENOMEM. */
+/* One thread at a time. 0, -ENOMEM, or the random source's errno. */
 KN_MUST_CHECK int srv_door_open(struct srv_gate *gate, struct srv_door **ret_door);
 void srv_door_close(struct srv_door *door);
 
@@ -65,8 +69,10 @@ enum srv_verdict { SRV_DOOR_FINE, SRV_DOOR_REFUSED, SRV_DOOR_AFTER_BODY, SRV_DOO
 
 struct srv_door_answer {
     enum srv_verdict verdict;
-    const struct srv_principal *principal; /* a reference; NULL with SRV_OPEN and no credentials */
-    char region[SRV_REGION_BYTES];         /* of a signed request */
+    /* A reference. NULL with SRV_OPEN: credentials are not looked at then, so that a stale cookie
+     * keeps nobody from the page that makes a new one. */
+    const struct srv_principal *principal;
+    char region[SRV_REGION_BYTES]; /* of a signed request */
     /* Refused: */
     int status;            /* 400, 401, 403, 421, 429 or 503 */
     const char *code;      /* "AccessDeniedException", ...; a literal */
@@ -82,6 +88,11 @@ void srv_door_ask(struct srv_door *door, const struct srv_visit *visit,
 void srv_door_ask_blocking(struct srv_gate *gate, const struct srv_visit *visit,
                            struct srv_door_answer *ret_answer);
 void srv_door_answer_finish(struct srv_door_answer *answer);
+/* For a page that signs in: a user's name and password, counted and remembered as others. FINE with
+ * the user, or refused. Blocks likewise. Any thread. */
+void srv_gate_password(struct srv_gate *gate, const struct srv_peer *peer, const char *name,
+                       const char *password, struct kn_wall now,
+                       struct srv_door_answer *ret_answer);
 
 /* ---- sessions: what a browser gets for a password ---- */
 

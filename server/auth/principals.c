@@ -30,6 +30,9 @@ struct srv_principals {
     pthread_mutex_t lock;   /* of what follows; never while something blocks */
     struct entry *entries[SRV_PRINCIPALS_MAX]; /* by kind, then credential */
     size_t count;
+    /* For any thread to read without the lock. Told when a change is done: a replacement must never
+     * look as if there were nobody. */
+    atomic_size_t told;
 };
 
 /* Plain mutexes, never held twice: these cannot fail. */
@@ -67,6 +70,16 @@ static int entry_create(const struct srv_principal *principal, struct entry **re
     atomic_init(&entry->refs, 1);
     *ret_entry = entry;
     return 0;
+}
+
+int srv_principal_create(const struct srv_principal *principal,
+                         const struct srv_principal **ret_principal) {
+    struct entry *entry = NULL;
+    int rc = entry_create(principal, &entry);
+    if (rc == 0) {
+        *ret_principal = &entry->face;
+    }
+    return rc;
 }
 
 static struct credential credential_of(const struct srv_principal *principal) {
@@ -143,6 +156,10 @@ static void take_out(struct srv_principals *principals, const struct entry *entr
             (principals->count - at) * sizeof(principals->entries[0]));
 }
 
+static void tell_count(struct srv_principals *principals) {
+    atomic_store(&principals->told, principals->count);
+}
+
 static uint16_t free_slot(const struct srv_principals *principals) {
     bool used[SRV_PRINCIPALS_MAX] = {false};
     uint16_t slot = 0;
@@ -170,6 +187,7 @@ static int take_loaded(struct srv_principals *principals, const struct srv_princ
     if (rc == 0) {
         entry->slot = slot;
         insert(principals, entry);
+        tell_count(principals);
     }
     return rc;
 }
@@ -237,6 +255,7 @@ static int add_entry(struct srv_principals *principals, struct entry *entry) {
     if (rc == 0) {
         lock(&principals->lock);
         insert(principals, entry);
+        tell_count(principals);
         unlock(&principals->lock);
     }
     return rc;
@@ -304,6 +323,7 @@ int srv_principals_remove(struct srv_principals *principals, enum srv_principal_
     if (rc == 0) {
         lock(&principals->lock);
         take_out(principals, old);
+        tell_count(principals);
         unlock(&principals->lock);
         srv_principal_unref(&old->face);
     }
@@ -356,6 +376,12 @@ int srv_principals_find_token(struct srv_principals *principals, const char *tok
     return rc < 0 ? rc : give_unless_expired(find(principals, credential), now, ret_principal);
 }
 
+int srv_principals_find_user(struct srv_principals *principals, const char *name,
+                             struct kn_wall now, const struct srv_principal **ret_principal) {
+    const struct credential credential = {SRV_PRINCIPAL_USER, name, strlen(name)};
+    return give_unless_expired(find(principals, credential), now, ret_principal);
+}
+
 int srv_principals_find(struct srv_principals *principals, enum srv_principal_kind kind,
                         const char *name, const struct srv_principal **ret_principal) {
     lock(&principals->lock);
@@ -390,10 +416,7 @@ int srv_principals_check_password(struct srv_principals *principals, const char 
 }
 
 size_t srv_principals_count(struct srv_principals *principals) {
-    lock(&principals->lock);
-    size_t count = principals->count;
-    unlock(&principals->lock);
-    return count;
+    return atomic_load(&principals->told);
 }
 
 static bool is_behind(const struct srv_principal *principal, enum srv_principal_kind kind,
@@ -418,17 +441,22 @@ int srv_principals_next(struct srv_principals *principals, enum srv_principal_ki
     return next == NULL ? -ENOENT : 0;
 }
 
+void srv_principal_signing_key(const struct srv_principal *principal,
+                               struct srv_sigv4_key *ret_key) {
+    memcpy(ret_key->secret, principal->secret, sizeof(ret_key->secret));
+    ret_key->secret_bytes = principal->secret_bytes;
+    ret_key->has_session = principal->has_session;
+    memcpy(ret_key->session_sha256, principal->session_sha256, sizeof(ret_key->session_sha256));
+    ret_key->expires = principal->expires;
+}
+
 int srv_principals_lookup(const char *access_key, struct srv_sigv4_key *ret_key, void *principals) {
     const struct credential credential = {SRV_PRINCIPAL_KEY, access_key, strlen(access_key)};
     const struct srv_principal *found = find(principals, credential);
     if (found == NULL) {
         return -ENOENT;
     }
-    memcpy(ret_key->secret, found->secret, sizeof(ret_key->secret));
-    ret_key->secret_bytes = found->secret_bytes;
-    ret_key->has_session = found->has_session;
-    memcpy(ret_key->session_sha256, found->session_sha256, sizeof(ret_key->session_sha256));
-    ret_key->expires = found->expires;
+    srv_principal_signing_key(found, ret_key);
     srv_principal_unref(found);
     return 0;
 }

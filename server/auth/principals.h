@@ -65,6 +65,8 @@ const char *srv_grant_text(const struct srv_grant *grant, char text[static SRV_G
 
 /* Append only: stored. */
 enum srv_principal_kind { SRV_PRINCIPAL_KEY = 1, SRV_PRINCIPAL_USER, SRV_PRINCIPAL_TOKEN };
+/* In no table and never stored: whom the door lets in without credentials (door.h). */
+#define SRV_PRINCIPAL_ANYONE ((enum srv_principal_kind)0)
 
 #define SRV_PRINCIPALS_MAX 1024u
 #define SRV_PRINCIPAL_NAME_BYTES 65u /* 1 to 64 of A-Z a-z 0-9 . _ @ - and a NUL */
@@ -153,6 +155,10 @@ KN_MUST_CHECK int srv_principals_find_key(struct srv_principals *principals, con
 KN_MUST_CHECK int srv_principals_find_token(struct srv_principals *principals, const char *token,
                                             struct kn_wall now,
                                             const struct srv_principal **ret_principal);
+/* A user by name. Also -EKEYEXPIRED. */
+KN_MUST_CHECK int srv_principals_find_user(struct srv_principals *principals, const char *name,
+                                           struct kn_wall now,
+                                           const struct srv_principal **ret_principal);
 /* By kind and name, expired or not. */
 KN_MUST_CHECK int srv_principals_find(struct srv_principals *principals,
                                       enum srv_principal_kind kind, const char *name,
@@ -162,8 +168,8 @@ KN_MUST_CHECK int srv_principals_find(struct srv_principals *principals,
 KN_MUST_CHECK int srv_principals_check_password(struct srv_principals *principals, const char *name,
                                                 const char *password, struct kn_wall now,
                                                 const struct srv_principal **ret_principal);
-/* How many there are, and the next one behind `kind` and `name` by kind, then name (0 and "": the
- * first). -ENOENT: the end. */
+/* How many there are (takes no lock), and the next one behind `kind` and `name` by kind, then name
+ * (0 and "": the first). -ENOENT: the end. */
 size_t srv_principals_count(struct srv_principals *principals);
 KN_MUST_CHECK int srv_principals_next(struct srv_principals *principals,
                                       enum srv_principal_kind kind, const char *name,

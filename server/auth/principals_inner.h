@@ -12,6 +12,13 @@ bool srv_principal_valid_beside_secret(const struct srv_principal *principal);
 /* The text of a token that begins as ours do. */
 bool srv_token_valid(const char *token);
 
+/* A copy that is in no table; the caller's to unref. 0 or -ENOMEM. */
+KN_MUST_CHECK int srv_principal_create(const struct srv_principal *principal,
+                                       const struct srv_principal **ret_principal);
+/* What of an access key a verifier needs. */
+void srv_principal_signing_key(const struct srv_principal *principal,
+                               struct srv_sigv4_key *ret_key);
+
 /* ---- one of the store's journal: under "principal" and its slot, 2 bytes ---- */
 
 /* These block, and answer as frag_store_put, _get and _delete; loading also as srv_principal_read

@@ -97,7 +97,7 @@ static int check_time(const struct srv_sigv4_claim *claim, struct kn_wall now,
     }
     if (now.ns < from_ns) {
         return srv_sigv4_refuse(outcome, SRV_AUTH_INVALID_SIGNATURE,
-                                "Signature not yet current: %s is still later than %s + 5 min.",
+                                "Signature not yet current: %s is still later than %s + 15 min.",
                                 claim->time, now_text);
     }
     outcome->good_until = (struct kn_wall){until_ns};
@@ -295,19 +295,48 @@ static int verify(struct srv_sigv4 *sigv4, const struct srv_sigv4_request *reque
     return rc < 0 ? rc : check_key(sigv4, &canonical, now, outcome);
 }
 
-int srv_sigv4_verify(struct srv_sigv4 *sigv4, const struct srv_sigv4_request *request,
-                     struct kn_wall now, struct srv_sigv4_outcome *ret_outcome) {
-    struct srv_sigv4_outcome outcome = {0};
-    int rc = verify(sigv4, request, now, &outcome);
+static int finish(const struct srv_sigv4 *sigv4, int rc, struct srv_sigv4_outcome *outcome,
+                  struct srv_sigv4_outcome *ret_outcome) {
     if (rc < 0 && rc != -EACCES) {
         return rc;
     }
     if (rc == 0) {
-        memcpy(outcome.access_key, sigv4->claim.access_key, sizeof(outcome.access_key));
-        memcpy(outcome.region, sigv4->claim.region, sizeof(outcome.region));
+        memcpy(outcome->access_key, sigv4->claim.access_key, sizeof(outcome->access_key));
+        memcpy(outcome->region, sigv4->claim.region, sizeof(outcome->region));
     } else {
-        outcome.good_until = (struct kn_wall){0};
+        outcome->good_until = (struct kn_wall){0};
     }
-    *ret_outcome = outcome;
+    *ret_outcome = *outcome;
     return rc;
+}
+
+int srv_sigv4_verify(struct srv_sigv4 *sigv4, const struct srv_sigv4_request *request,
+                     struct kn_wall now, struct srv_sigv4_outcome *ret_outcome) {
+    struct srv_sigv4_outcome outcome = {0};
+    return finish(sigv4, verify(sigv4, request, now, &outcome), &outcome, ret_outcome);
+}
+
+int srv_sigv4_peek(struct srv_sigv4 *sigv4, const struct srv_sigv4_request *request,
+                   struct srv_sigv4_outcome *ret_outcome) {
+    struct srv_sigv4_outcome outcome = {0};
+    int rc = srv_sigv4_read_claim(request, &sigv4->claim, &outcome);
+    return finish(sigv4, rc, &outcome, ret_outcome);
+}
+
+int srv_sigv4_check_head(struct srv_sigv4 *sigv4, const struct srv_sigv4_request *request,
+                         struct kn_wall now, struct srv_sigv4_outcome *ret_outcome) {
+    struct srv_sigv4_outcome outcome = {0};
+    struct srv_sigv4_key key;
+    const struct srv_sigv4_claim *claim = &sigv4->claim;
+    int rc = srv_sigv4_read_claim(request, &sigv4->claim, &outcome);
+    rc = rc < 0 ? rc : check_time(claim, now, &outcome);
+    rc = rc < 0 ? rc : sigv4->config.lookup(claim->access_key, &key, sigv4->config.user);
+    if (rc == 0) {
+        rc = check_session(&key, claim, &outcome);
+        srv_wipe(&key, sizeof(key));
+    } else if (rc == -ENOENT) {
+        rc = refuse_client(&outcome);
+    }
+    outcome.good_until = (struct kn_wall){0}; /* not before the signature is known to be good */
+    return finish(sigv4, rc, &outcome, ret_outcome);
 }

@@ -31,8 +31,8 @@
 #include "server/http/http.h"
 
 #define SRV_SIGV4_SERVICE "kinesisvideo"
-/* A date may be off by so much, either way. */
-#define SRV_SIGV4_SKEW_NS (5 * 60 * KN_NS_PER_S)
+/* A date may be off by so much, either way: what AWS takes. */
+#define SRV_SIGV4_SKEW_NS (15 * 60 * KN_NS_PER_S)
 #define SRV_SIGV4_EXPIRES_MAX_S 604800
 #define SRV_ACCESS_KEY_BYTES 129u /* 1 to 128 of A-Z a-z 0-9 . _ - and a NUL */
 #define SRV_SECRET_MAX 128u
@@ -124,6 +124,17 @@ struct srv_sigv4_outcome {
  * decided, and nothing is filled in. */
 KN_MUST_CHECK int srv_sigv4_verify(struct srv_sigv4 *sigv4, const struct srv_sigv4_request *request,
                                    struct kn_wall now, struct srv_sigv4_outcome *ret_outcome);
+
+/* Who says to have signed it, and for which region; nothing is verified. 0: form, access_key and
+ * region are filled in; -EACCES as above. */
+KN_MUST_CHECK int srv_sigv4_peek(struct srv_sigv4 *sigv4, const struct srv_sigv4_request *request,
+                                 struct srv_sigv4_outcome *ret_outcome);
+/* What can be refused before the body has come: all but the signature, and whether the key's time
+ * is over, which only who has the secret is told. Results as srv_sigv4_peek; or the lookup's error.
+ */
+KN_MUST_CHECK int srv_sigv4_check_head(struct srv_sigv4 *sigv4,
+                                       const struct srv_sigv4_request *request, struct kn_wall now,
+                                       struct srv_sigv4_outcome *ret_outcome);
 
 struct srv_sigv4_stats {
     uint64_t cache_hits, cache_misses;

@@ -421,6 +421,13 @@ static int find_query_parts(struct srv_http_text query, struct parts *parts,
     return 0;
 }
 
+bool srv_sigv4_query_is_signed(struct srv_http_text query) {
+    struct parts parts = {0};
+    struct srv_sigv4_outcome outcome;
+    /* A part that stands twice is one that is there. */
+    return find_query_parts(query, &parts, &outcome) < 0 || is_signed_query(&parts);
+}
+
 static int read_query_form(const struct parts *encoded, struct srv_sigv4_claim *claim,
                            struct srv_sigv4_outcome *outcome) {
     struct parts parts = *encoded;

@@ -42,6 +42,9 @@ void srv_sigv4_time_text(struct kn_wall wall, char text[static SRV_SIGV4_TIME_BY
 bool srv_sigv4_query_take(struct srv_http_text *query, struct srv_http_text *ret_name,
                           struct srv_http_text *ret_value);
 
+/* Whether anything in it begins a signature, a good one or not. */
+bool srv_sigv4_query_is_signed(struct srv_http_text query);
+
 /* ---- canonical form ---- */
 
 /* Writers report in their status. Percent-encoding is of everything but A-Z a-z 0-9 - . _ ~. */

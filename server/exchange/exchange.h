@@ -86,7 +86,8 @@ void srv_answer_json(struct srv_exchange *exchange, int status, json_t *value);
 void srv_answer_error(struct srv_exchange *exchange, int status, const char *code,
                       const char *format, ...) KN_PRINTF(4, 5);
 /* The usual answer to a negative result (errno or KN_E_*), e.g. -ENOENT: 404. `what` is a few words
- * for the message. Our own faults are logged and say little. */
+ * for the message. Our own faults are logged and say little. KN_E_MALFORMED and
+ * KN_E_LIMIT count as the peer's: 400. */
 void srv_answer_failure(struct srv_exchange *exchange, int error, const char *what);
 /* A part of an open file, which is taken and closed when it is sent or cannot be. */
 void srv_answer_file(struct srv_exchange *exchange, int status, const char *type, int fd,
@@ -128,7 +129,8 @@ KN_MUST_CHECK int srv_exchange_begin(struct srv_exchange *exchange, int status, 
 #define SRV_EXCHANGE_QUEUE ((size_t)1024 * 1024)
 /* Each call is one chunk of its own where the answer is chunked. 0; KN_E_CLOSED: the peer is gone;
  * KN_E_LIMIT: SRV_EXCHANGE_QUEUE is full, nothing was taken (one call may go over it while less
- * than that is queued); -ENOMEM. The bytes are copied, or the buffer referenced. */
+ * than that is queued); -ENOMEM: the answer is broken off. The bytes are copied, or the buffer
+ * referenced. */
 KN_MUST_CHECK int srv_exchange_send(struct srv_exchange *exchange, const void *data, size_t size);
 KN_MUST_CHECK int srv_exchange_send_buffer(struct srv_exchange *exchange, struct kn_buffer *buffer);
 size_t srv_exchange_queued(const struct srv_exchange *exchange);
@@ -143,7 +145,8 @@ void srv_exchange_idle_limit(struct srv_exchange *exchange, int64_t ns);
 
 /* Any thread that holds a reference. Nothing after `closed` was called. */
 void srv_exchange_wake(struct srv_exchange *exchange);
-/* Any thread. The exchange stays, its connection need not. */
+/* Any thread. The exchange stays, its connection and request need not: behind `closed` only its id,
+ * ref, unref and wake are left. */
 struct srv_exchange *srv_exchange_ref(struct srv_exchange *exchange);
 void srv_exchange_unref(struct srv_exchange *exchange);
 

@@ -10,6 +10,7 @@
 
 #include "base/attributes.h"
 #include "base/loop.h"
+#include "server/config/config.h"
 #include "server/exchange/routes.h"
 #include "server/transport/transport.h"
 
@@ -33,6 +34,9 @@ struct srv_http_server_config {
     size_t workers;                        /* threads for what blocks. 4 */
     size_t queue;                          /* requests that wait for one; more: 503. 1,024 */
     struct srv_http_times times;
+    uint64_t body_bytes;                /* of routes that say none. 1 MiB */
+    enum srv_log_requests log_requests; /* SRV_LOG_FAILED: from status 400 on. SRV_LOG_ALL */
+    const char *log_file;               /* NULL: standard error */
     const struct srv_routes *const *routes;
     size_t route_tables;
 };
@@ -59,14 +63,21 @@ const struct srv_router *srv_http_server_router(const struct srv_http_server *se
  * watchdog. Not for loop threads. */
 bool srv_http_server_answers(struct srv_http_server *server, int64_t ns);
 
+/* Changes the log of requests, or (both as they were) opens its file again, which somebody has
+ * moved away. Blocks. On failure all stays as it was. Any thread but a loop's. */
+KN_MUST_CHECK int srv_http_server_log(struct srv_http_server *server, enum srv_log_requests mode,
+                                      const char *path);
+
 #define SRV_LATENCY_BUCKETS 12u
 /* Upper ends in seconds; the last one is infinite. */
 extern const double srv_latency_seconds[SRV_LATENCY_BUCKETS];
 
 struct srv_route_stats {
-    uint64_t by_status[6];                 /* 1xx to 5xx at 1 to 5 */
-    uint64_t latency[SRV_LATENCY_BUCKETS]; /* of answers that are no flows; head complete to sent */
-    uint64_t received_bytes, sent_bytes;   /* of bodies */
+    uint64_t by_status[6]; /* 1xx to 5xx at 1 to 5 */
+    /* Of answers that are no flows, from head complete to sent; not cumulative. */
+    uint64_t latency[SRV_LATENCY_BUCKETS];
+    uint64_t latency_sum_ns;             /* of all of them */
+    uint64_t received_bytes, sent_bytes; /* of bodies */
 };
 
 struct srv_http_stats {

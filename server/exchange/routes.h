@@ -23,17 +23,18 @@ enum srv_access {
 };
 
 enum srv_body_kind {
-    SRV_NO_BODY,
+    SRV_NO_BODY,   /* what comes is dropped, up to 64 KiB; more: 413 */
     SRV_BODY_JSON, /* an object, or nothing; of application/json (415), at most 32 levels deep */
     SRV_BODY_WHOLE,
-    SRV_BODY_FLOW /* comes as it comes: routes on the loop */
+    SRV_BODY_FLOW /* comes as it comes: routes on the loop with unsigned_body */
 };
 
 struct srv_route {
     const char *name; /* "ListStreams": in logs, metrics and the OpenAPI file */
     enum srv_http_method method;
     /* Literal segments and {names}; a {name...} at the end takes one or more segments, with '/'
-     * between them. Literal segments go before names. HEAD is answered by GET's row. */
+     * between them. Literal segments go before names. HEAD is answered by GET's row, OPTIONS with
+     * Allow where it has no row. A '/' at the end counts. */
     const char *path;
     enum srv_access access;
     enum srv_action action; /* with SRV_ON_STREAM and SRV_ON_ALL */
@@ -57,10 +58,11 @@ struct srv_routes {
 
 #define SRV_PARAMETERS_MAX 4u
 struct srv_match {
-    const struct srv_route *route; /* NULL: none */
-    const struct srv_routes *table;
-    bool path_known;  /* another method would have been right: 405 */
-    uint32_t methods; /* bits of enum srv_http_method that the path has: for Allow */
+    const struct srv_route *route;  /* NULL: none */
+    const struct srv_routes *table; /* the route's; else of a row that has the path, or NULL */
+    size_t row;                     /* the route's place: srv_router_row */
+    bool path_known;                /* another method would have been right: 405 */
+    uint32_t methods;               /* bits of enum srv_http_method that the path has: for Allow */
     size_t parameter_count;
     struct {
         struct srv_http_text name;  /* into the route */
@@ -72,8 +74,8 @@ struct srv_match {
 struct srv_router;
 
 /* The tables outlive it. -EEXIST: two rows take the same requests, or a row is wrong in itself (no
- * handler, SRV_ON_STREAM without {stream}, SRV_BODY_FLOW on a worker); it is logged which. -ENOMEM.
- */
+ * handler, SRV_ON_STREAM without {stream}, SRV_BODY_FLOW on a worker, two of one name); it is
+ * logged which. -ENOMEM. */
 KN_MUST_CHECK int srv_router_create(const struct srv_routes *const *tables, size_t count,
                                     struct srv_router **ret_router);
 void srv_router_destroy(struct srv_router *router);

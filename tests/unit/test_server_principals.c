@@ -643,6 +643,7 @@ static void test_expiry(void **state) {
     struct world *world = *state;
     struct srv_principal key = make_key("one");
     struct srv_principal bearer = make(SRV_PRINCIPAL_TOKEN, "two");
+    struct srv_principal user = make_user("three");
     const struct kn_wall before = {NOW_NS - 1};
     const struct srv_principal *found = NULL;
     char token[SRV_TOKEN_BYTES];
@@ -660,6 +661,14 @@ static void test_expiry(void **state) {
     assert_int_equal(srv_principals_find_token(world->principals, token, before, &found), 0);
     srv_principal_unref(found);
     assert_int_equal(srv_principals_find(world->principals, SRV_PRINCIPAL_TOKEN, "two", &found), 0);
+    srv_principal_unref(found);
+    user.expires = now;
+    assert_int_equal(srv_principals_add(world->principals, &user), 0);
+    assert_int_equal(srv_principals_find_user(world->principals, "three", now, &found),
+                     -EKEYEXPIRED);
+    assert_int_equal(srv_principals_find_user(world->principals, "two", before, &found), -ENOENT);
+    assert_int_equal(srv_principals_find_user(world->principals, "three", before, &found), 0);
+    assert_string_equal(found->name, "three");
     srv_principal_unref(found);
 }
 

@@ -1,0 +1,135 @@
+#include "commands/configuration.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "commands/tell.h"
+#include "server/server.h"
+
+/* "kinora.yml:3:7: streams.gate.retension: no such key; retention?", as compilers do. */
+static void tell_problem(const struct srv_config_problem *problem, void *user) {
+    FILE *out = user;
+    (void)fprintf(out, "%s", cmd_plain(problem->path));
+    if (problem->line > 0) {
+        (void)fprintf(out, ":%zu:%zu", problem->line, problem->column);
+    }
+    (void)fprintf(out, ": %s%s\n", problem->warning ? "warning: " : "", cmd_plain(problem->text));
+}
+
+static struct srv_config_said said_by(const struct cmd_arguments *arguments) {
+    return (struct srv_config_said){
+        .data = cmd_given(arguments, OPT_DATA) ? arguments->data : NULL,
+        .listen = arguments->listen,
+        .listen_count = arguments->listen_count,
+        .storage = arguments->storage,
+        .storage_count = arguments->storage_count,
+        .min_free = arguments->min_free_bytes,
+        .has_min_free = cmd_given(arguments, OPT_MIN_FREE),
+    };
+}
+
+static int loaded(const char *path, int rc) {
+    if (rc == KN_E_MALFORMED) {
+        return EXIT_FINDINGS; /* which were told */
+    }
+    return rc == 0 ? EXIT_FINE : cmd_refused(path == NULL ? "the configuration" : path, rc);
+}
+
+int cmd_config_load(const struct cmd_arguments *arguments, const char *path, FILE *out,
+                    const struct srv_config **ret_config) {
+    const struct srv_config_said said = said_by(arguments);
+    return loaded(path, srv_config_load(path, environ, &said, tell_problem, out, ret_config));
+}
+
+/* ---- a demonstration ---- */
+
+/* Where it is installed, and where it is in the sources; from the program's own place. */
+static const char *const clips[] = {
+    "/../share/kinora/demo.mkv",
+    "/../../sample-media/box.mkv",
+};
+
+static int find_clip(char clip[static PATH_MAX]) {
+    char program[PATH_MAX], path[2 * PATH_MAX];
+    ssize_t size = readlink("/proc/self/exe", program, sizeof(program) - 1);
+    if (size < 0) {
+        return -errno;
+    }
+    program[size] = '\0';
+    char *slash = strrchr(program, '/');
+    if (slash != NULL) {
+        *slash = '\0';
+    }
+    for (size_t i = 0; i < KN_COUNT(clips); i++) {
+        (void)snprintf(path, sizeof(path), "%s%s", program, clips[i]); /* fits */
+        if (realpath(path, clip) != NULL && access(clip, R_OK) == 0) {
+            return 0;
+        }
+    }
+    return -ENOENT;
+}
+
+/* In YAML's single quotes, where only these mean anything, and without variables. */
+static void put_quoted(const char *text, FILE *out) {
+    for (; *text != '\0'; text++) {
+        (void)fprintf(out, *text == '\'' || *text == '$' ? "%c%c" : "%c", *text, *text);
+    }
+}
+
+/* NULL: no memory. */
+static char *demo_text(const char *clip, size_t *ret_size) {
+    char *text = NULL;
+    FILE *out = open_memstream(&text, ret_size);
+    if (out == NULL) {
+        return NULL;
+    }
+    (void)fprintf(out, "data: kinora-demo\nmin_free: 100M\nstreams:\n  demo:\n"
+                       "    retention: 1h\n    source: 'file:");
+    put_quoted(clip, out);
+    (void)fprintf(out, "'\n");
+    if (fclose(out) != 0) {
+        free(text);
+        return NULL;
+    }
+    return text;
+}
+
+int cmd_config_demo(const struct cmd_arguments *arguments, const struct srv_config **ret_config) {
+    char clip[PATH_MAX] = "";
+    const struct srv_config_said said = said_by(arguments);
+    size_t size = 0;
+    if (find_clip(clip) != 0) {
+        fprintf(stderr, "kinora: the sample that --demo plays is not where this program is: "
+                        "share/kinora/demo.mkv\n");
+        return EXIT_FAILED;
+    }
+    char *text = demo_text(clip, &size);
+    int rc = text == NULL ? -ENOMEM
+                          : srv_config_parse(text, size, ".", environ, &said, tell_problem, stderr,
+                                             ret_config);
+    free(text);
+    return loaded(NULL, rc);
+}
+
+/* ---- its store ---- */
+
+int cmd_config_take(struct cmd_arguments *arguments, const struct srv_config *config) {
+    if (config->storage.count > KN_COUNT(arguments->storage)) {
+        fprintf(stderr, "kinora: a store has at most %zu storage directories\n",
+                KN_COUNT(arguments->storage));
+        return EXIT_FAILED;
+    }
+    for (size_t i = 0; i < config->storage.count; i++) {
+        arguments->storage[i] = config->storage.items[i];
+    }
+    arguments->storage_count = config->storage.count;
+    arguments->data = config->data;
+    arguments->min_free_bytes = config->min_free;
+    arguments->memory_bytes = config->memory;
+    arguments->key_file = config->key_file;
+    return EXIT_FINE;
+}
