@@ -76,10 +76,9 @@ static bool check_owner(struct srv_exchange *exchange, const struct srv_config *
 }
 
 /* The rows over `settings`. */
-static bool apply_rows(struct srv_exchange *exchange, const struct srv_config *config,
-                       const struct srv_config_stream *stream,
+static bool apply_rows(struct srv_exchange *exchange, const struct srv_config_stream *stream,
                        struct frag_stream_settings *settings) {
-    int rc = srv_config_settings(config, stream, settings);
+    int rc = srv_config_settings(srv_exchange_world(exchange)->store, stream, settings);
     if (rc == -ENOENT) {
         srv_answer_error(exchange, 400, SRV_API_INVALID,
                          "storage: it is no storage directory of this store");
@@ -151,9 +150,8 @@ static void create_wished(struct srv_exchange *exchange, const struct srv_config
     const struct srv_pairs *tags =
         names_row(&wish->stream, SRV_STREAM_TAGS) ? &wish->stream.tags : &config->defaults.tags;
     if (!check_owner(exchange, config, wish->text, wish) ||
-        !apply_rows(exchange, config, &config->defaults, &settings) ||
-        !apply_rows(exchange, config, &wish->stream, &settings) ||
-        !make_tags(exchange, tags, wish)) {
+        !apply_rows(exchange, &config->defaults, &settings) ||
+        !apply_rows(exchange, &wish->stream, &settings) || !make_tags(exchange, tags, wish)) {
         return;
     }
     struct frag_stream *stream = NULL;
@@ -221,7 +219,7 @@ static void answer_changed(struct srv_exchange *exchange, int rc, struct frag_st
 /* Without a version in the body nobody's change in between gets lost either: it is looked at again.
  */
 static int update_settings(struct frag_stream *stream, struct frag_stream_info *info,
-                           const struct srv_config *config, const struct wish *wish) {
+                           const struct wish *wish) {
     for (unsigned tries = 1;; tries++) {
         int rc = frag_stream_update(stream, wish->text != NULL ? wish->text : info->version,
                                     &info->settings);
@@ -229,7 +227,9 @@ static int update_settings(struct frag_stream *stream, struct frag_stream_info *
             return rc;
         }
         rc = frag_stream_describe(stream, info);
-        rc = rc < 0 ? rc : srv_config_settings(config, &wish->stream, &info->settings);
+        rc = rc < 0
+                 ? rc
+                 : srv_config_settings(frag_stream_store(stream), &wish->stream, &info->settings);
         if (rc < 0) {
             return rc;
         }
@@ -248,13 +248,13 @@ static void change_wished(struct srv_exchange *exchange, struct frag_stream *str
         return;
     }
     if (!check_owner(exchange, config, info->name, wish) ||
-        !apply_rows(exchange, config, &wish->stream, &info->settings) ||
+        !apply_rows(exchange, &wish->stream, &info->settings) ||
         (has_tags && !make_tags(exchange, &wish->stream.tags, wish))) {
         return;
     }
     bool has_settings = (wish->stream.named.rows & ~(UINT64_C(1) << SRV_STREAM_TAGS)) != 0;
     if (has_settings || wish->text != NULL) {
-        rc = update_settings(stream, info, config, wish);
+        rc = update_settings(stream, info, wish);
     }
     if (rc == 0 && has_tags) {
         rc = replace_tags(stream, info, wish);
