@@ -170,11 +170,13 @@ static void print_commented(const struct srv_schema *table, const char *indent, 
 void srv_config_print_default(FILE *out) {
     (void)fputs("# Kinora's configuration. Each key stands here with its default behind a #: take "
                 "the # away\n"
-                "# to change one. ${NAME} and ${NAME:default} are variables of the environment; "
-                "$$ is a\n"
-                "# dollar sign. KINORA_HTTP_WORKERS=8 sets http.workers over this file.\n"
-                "# kinora config check tells what is wrong with it; SIGHUP makes a server read it "
-                "again.\n",
+                "# to change one. ${NAME} and ${NAME:default} are variables of the environment, in "
+                "quotes\n"
+                "# where they stand within {} or []; $$ is a dollar sign. KINORA_HTTP_WORKERS=8 "
+                "sets\n"
+                "# http.workers over this file. kinora config check tells what is wrong with it; "
+                "SIGHUP makes a\n"
+                "# server read it again.\n",
                 out);
     print_commented(srv_config_schema, "", out);
     (void)fputs("\n# Streams by name: a source, or a map of the keys above and of source. What is "
