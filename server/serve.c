@@ -197,6 +197,7 @@ static struct srv_http_server_config http_config(struct srv_server *server) {
     http.loops = config->http.loops;
     http.workers = config->http.workers;
     http.queue = config->http.queue;
+    http.body_bytes = config->http.body_bytes;
     http.transport.listen = server->listen;
     http.transport.listen_count = server->listen_count;
     http.transport.certificate = config->tls.certificate;

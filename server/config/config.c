@@ -31,9 +31,8 @@ static void finish_stream(struct srv_config_stream *stream) {
     free(stream->name);
 }
 
-void srv_config_unref(const struct srv_config *config) {
-    struct shared *shared = (struct shared *)config;
-    if (shared == NULL || atomic_fetch_sub_explicit(&shared->refs, 1, memory_order_acq_rel) > 1) {
+static void free_shared(struct shared *shared) {
+    if (shared == NULL) {
         return;
     }
     for (size_t i = 0; i < shared->config.stream_count; i++) {
@@ -43,6 +42,13 @@ void srv_config_unref(const struct srv_config *config) {
     srv_schema_finish(srv_config_schema, &shared->config);
     free(shared->config.path);
     free(shared);
+}
+
+void srv_config_unref(const struct srv_config *config) {
+    struct shared *shared = (struct shared *)config;
+    if (shared != NULL && atomic_fetch_sub_explicit(&shared->refs, 1, memory_order_acq_rel) == 1) {
+        free_shared(shared);
+    }
 }
 
 /* ---- from the file ---- */
@@ -197,7 +203,7 @@ static int make_shared(const struct from *from, const char *text, size_t size,
                                   .cwd = from->cwd,
                                   .place = {.path = path},
                                   .tls = {.path = path}};
-    shared->config.path = from->path == NULL ? NULL : strdup(from->path);
+    shared->config.path = from->path == NULL ? NULL : srv_text_copy(from->path);
     if (from->path != NULL && shared->config.path == NULL) {
         return -ENOMEM;
     }
@@ -222,7 +228,7 @@ static int parse(const struct from *from, const char *text, size_t size,
     }
     free(making);
     if (rc < 0) {
-        srv_config_unref(&shared->config);
+        free_shared(shared);
         return rc;
     }
     *ret_config = &shared->config;
@@ -328,6 +334,7 @@ bool srv_config_owns(const struct srv_config *config, const char *stream, enum s
     return found != NULL && (found->named.rows >> row & 1) != 0;
 }
 
+// NOLINTNEXTLINE(misc-no-recursion): tables are two deep
 static void compare_table(const struct srv_schema *table, const void *old, const void *new,
                           const char *before, void (*differs)(const char *key, void *user),
                           void *user) {
@@ -336,8 +343,6 @@ static void compare_table(const struct srv_schema *table, const void *old, const
         (void)snprintf(name, sizeof(name), "%s%s%s", before, before[0] == '\0' ? "" : ".",
                        row->name);
         if (row->kind == SRV_KIND_TABLE) {
-            /* Tables are two deep. */
-            // NOLINTNEXTLINE(misc-no-recursion)
             compare_table(row->table, srv_schema_at_const(row, old), srv_schema_at_const(row, new),
                           name, differs, user);
         } else if (row->restart && !srv_schema_same(row, old, new)) {

@@ -50,6 +50,7 @@ struct srv_config_http {
     struct srv_named named;
     uint64_t loops, workers, queue, connections, connections_per_address;
     int64_t head_ns, body_ns, write_ns, idle_ns, drain_ns;
+    uint64_t body_bytes; /* of bodies of routes that say none */
     int64_t session_ns;
 };
 

@@ -62,15 +62,14 @@ struct found {
     void *target;
 };
 
+// NOLINTNEXTLINE(misc-no-recursion): tables are two deep
 static bool find_row(const struct srv_schema *table, const struct variable *variable, void *target,
                      struct found *ret) {
     struct variable inner;
     for (const struct srv_schema *row = table; row->name != NULL; row++) {
         void *at = srv_schema_at(row, target);
         if (row->kind == SRV_KIND_TABLE) {
-            /* Tables are two deep. */
-            if (step_into(variable, row->name, &inner) &&
-                find_row(row->table, &inner, at, ret)) { // NOLINT(misc-no-recursion)
+            if (step_into(variable, row->name, &inner) && find_row(row->table, &inner, at, ret)) {
                 srv_schema_name(table, row, target);
                 return true;
             }

@@ -112,6 +112,7 @@ static void print_stream(const struct srv_config_stream *stream, const char *ind
     }
 }
 
+// NOLINTNEXTLINE(misc-no-recursion): tables are two deep
 static void print_table(const struct srv_schema *table, const void *target, const char *indent,
                         FILE *out) {
     for (const struct srv_schema *row = table; row->name != NULL; row++) {
@@ -120,8 +121,6 @@ static void print_table(const struct srv_schema *table, const void *target, cons
             print_stream(srv_schema_at_const(row, target), "  ", out);
         } else if (row->kind == SRV_KIND_TABLE) {
             (void)fputc('\n', out);
-            /* Tables are two deep. */
-            // NOLINTNEXTLINE(misc-no-recursion)
             print_table(row->table, srv_schema_at_const(row, target), "  ", out);
         } else {
             (void)fputc(' ', out);
@@ -151,14 +150,14 @@ static void print_help(const char *help, const char *before, FILE *out) {
     }
 }
 
+// NOLINTNEXTLINE(misc-no-recursion): tables are two deep
 static void print_commented(const struct srv_schema *table, const char *indent, FILE *out) {
     for (const struct srv_schema *row = table; row->name != NULL; row++) {
         if (row->kind == SRV_KIND_TABLE) {
             (void)fputc('\n', out);
             print_help(row->help, indent, out);
             (void)fprintf(out, "#%s%s:\n", indent, row->name);
-            /* Tables are two deep. */
-            print_commented(row->table, "  ", out); // NOLINT(misc-no-recursion)
+            print_commented(row->table, "  ", out);
         } else if (!(table == srv_stream_schema && row == &table[SRV_STREAM_SOURCE])) {
             (void)fputs(indent[0] == '\0' ? "\n" : "", out);
             print_help(row->help, indent, out);
@@ -171,11 +170,13 @@ static void print_commented(const struct srv_schema *table, const char *indent, 
 void srv_config_print_default(FILE *out) {
     (void)fputs("# Kinora's configuration. Each key stands here with its default behind a #: take "
                 "the # away\n"
-                "# to change one. ${NAME} and ${NAME:default} are variables of the environment; "
-                "$$ is a\n"
-                "# dollar sign. KINORA_HTTP_WORKERS=8 sets http.workers over this file.\n"
-                "# kinora config check tells what is wrong with it; SIGHUP makes a server read it "
-                "again.\n",
+                "# to change one. ${NAME} and ${NAME:default} are variables of the environment, in "
+                "quotes\n"
+                "# where they stand within {} or []; $$ is a dollar sign. KINORA_HTTP_WORKERS=8 "
+                "sets\n"
+                "# http.workers over this file. kinora config check tells what is wrong with it; "
+                "SIGHUP makes a\n"
+                "# server read it again.\n",
                 out);
     print_commented(srv_config_schema, "", out);
     (void)fputs("\n# Streams by name: a source, or a map of the keys above and of source. What is "

@@ -16,7 +16,7 @@ int srv_making_tell(struct srv_making *making, bool warning, const char *text) {
         return 0;
     }
     struct srv_kept *kept = &making->kept[making->kept_count];
-    char *path = strdup(making->place.path);
+    char *path = srv_text_copy(making->place.path);
     char *whole = NULL;
     if (path == NULL ||
         asprintf(&whole, "%s%s%s", making->name, making->name[0] == '\0' ? "" : ": ", text) < 0) {

@@ -59,7 +59,7 @@ static int read_stream(struct srv_making *making, const struct srv_yaml *key,
     }
     struct srv_made_stream *made = &making->streams[making->stream_count];
     *made = (struct srv_made_stream){.place = making->place, .storage = making->place};
-    made->stream.name = strdup(key->text);
+    made->stream.name = srv_text_copy(key->text);
     if (made->stream.name == NULL) {
         return -ENOMEM;
     }

@@ -162,7 +162,7 @@ int srv_making_text(struct srv_making *making, const struct srv_schema *row, con
     if (making->expands) {
         rc = expanded(making, text, &made);
     } else {
-        made = strdup(text);
+        made = srv_text_copy(text);
         rc = made == NULL ? -ENOMEM : 0;
     }
     if (rc == 0 && made != NULL && has_path(row, made)) {
@@ -321,6 +321,7 @@ static int read_nothing(struct srv_making *making, const struct srv_schema *tabl
     }
 }
 
+// NOLINTNEXTLINE(misc-no-recursion): tables are two deep
 int srv_making_row(struct srv_making *making, const struct srv_schema *table,
                    const struct srv_schema *row, const struct srv_yaml *node, void *target) {
     enum srv_yaml_kind wants = row->kind == SRV_KIND_TEXTS ? SRV_YAML_LIST : SRV_YAML_MAP;
@@ -366,6 +367,7 @@ static int tell_unknown(struct srv_making *making, const struct srv_schema *tabl
     return rc;
 }
 
+// NOLINTNEXTLINE(misc-no-recursion): tables are two deep
 static int read_member(struct srv_making *making, const struct srv_schema *table,
                        const struct srv_schema *row, const struct srv_yaml *map, size_t at,
                        void *target) {
@@ -385,6 +387,7 @@ static int read_member(struct srv_making *making, const struct srv_schema *table
     return rc;
 }
 
+// NOLINTNEXTLINE(misc-no-recursion): tables are two deep
 int srv_making_map(struct srv_making *making, const struct srv_schema *table,
                    const struct srv_yaml *map, const char *skip, void *target) {
     int rc = 0;
@@ -433,7 +436,7 @@ int srv_making_variable(struct srv_making *making, const struct srv_schema *tabl
     for (const char *at = text; *at != '\0'; at++) {
         room += *at == ',' ? 2 : 0;
     }
-    char *copy = strdup(text);
+    char *copy = srv_text_copy(text);
     if (copy == NULL || make_texts(room, &texts) < 0) {
         free(copy);
         return -ENOMEM;
@@ -460,6 +463,7 @@ static int read_default(struct srv_making *making, const struct srv_schema *tabl
     return rc;
 }
 
+// NOLINTNEXTLINE(misc-no-recursion): tables are two deep
 int srv_making_defaults(struct srv_making *making, const struct srv_schema *table, void *target) {
     int rc = 0;
     for (const struct srv_schema *row = table; row->name != NULL && rc == 0; row++) {

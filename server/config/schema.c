@@ -108,6 +108,7 @@ static void free_pairs(struct srv_pairs *pairs) {
     *pairs = (struct srv_pairs){0};
 }
 
+// NOLINTNEXTLINE(misc-no-recursion): tables are two deep
 void srv_schema_clear(const struct srv_schema *row, void *target) {
     void *at = srv_schema_at(row, target);
     switch (row->kind) {
@@ -133,14 +134,21 @@ void srv_schema_clear(const struct srv_schema *row, void *target) {
     }
 }
 
+// NOLINTNEXTLINE(misc-no-recursion): tables are two deep
 void srv_schema_finish(const struct srv_schema *table, void *target) {
     for (const struct srv_schema *row = table; row->name != NULL; row++) {
         srv_schema_clear(row, target);
     }
 }
 
+char *srv_text_copy(const char *text) {
+    size_t size = strlen(text) + 1;
+    char *copy = malloc(size);
+    return copy == NULL ? NULL : memcpy(copy, text, size);
+}
+
 static int copy_text(char *const *from, char **to) {
-    char *copy = *from == NULL ? NULL : strdup(*from);
+    char *copy = *from == NULL ? NULL : srv_text_copy(*from);
     if (*from != NULL && copy == NULL) {
         return -ENOMEM;
     }
@@ -155,7 +163,7 @@ static int copy_texts(const struct srv_texts *from, struct srv_texts *to) {
         return -ENOMEM;
     }
     for (; copy.count < from->count; copy.count++) {
-        copy.items[copy.count] = strdup(from->items[copy.count]);
+        copy.items[copy.count] = srv_text_copy(from->items[copy.count]);
         if (copy.items[copy.count] == NULL) {
             free_texts(&copy);
             return -ENOMEM;
@@ -173,8 +181,8 @@ static int copy_pairs(const struct srv_pairs *from, struct srv_pairs *to) {
     }
     while (copy.count < from->count) {
         struct srv_pair_text *pair = &copy.items[copy.count];
-        pair->name = strdup(from->items[copy.count].name);
-        pair->value = strdup(from->items[copy.count].value);
+        pair->name = srv_text_copy(from->items[copy.count].name);
+        pair->value = srv_text_copy(from->items[copy.count].value);
         copy.count++;
         if (pair->name == NULL || pair->value == NULL) {
             free_pairs(&copy);
@@ -186,6 +194,7 @@ static int copy_pairs(const struct srv_pairs *from, struct srv_pairs *to) {
     return 0;
 }
 
+// NOLINTNEXTLINE(misc-no-recursion): tables are two deep
 int srv_schema_copy_row(const struct srv_schema *row, const void *from, void *to) {
     const void *source = srv_schema_at_const(row, from);
     void *at = srv_schema_at(row, to);
@@ -213,6 +222,7 @@ int srv_schema_copy_row(const struct srv_schema *row, const void *from, void *to
     return 0;
 }
 
+// NOLINTNEXTLINE(misc-no-recursion): tables are two deep
 int srv_schema_copy(const struct srv_schema *table, const void *from, void *to) {
     for (const struct srv_schema *row = table; row->name != NULL; row++) {
         int rc = srv_schema_copy_row(row, from, to);
@@ -246,6 +256,7 @@ static bool same_pairs(const struct srv_pairs *a, const struct srv_pairs *b) {
     return same;
 }
 
+// NOLINTNEXTLINE(misc-no-recursion): tables are two deep
 bool srv_schema_same(const struct srv_schema *row, const void *a, const void *b) {
     const void *one = srv_schema_at_const(row, a);
     const void *other = srv_schema_at_const(row, b);

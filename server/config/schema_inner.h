@@ -55,6 +55,9 @@ void srv_schema_takes(const struct srv_schema *row, char problem[static SRV_SCHE
 void srv_schema_unknown(const struct srv_schema *table, const char *name, size_t size,
                         const char *what, char problem[static SRV_SCHEMA_PROBLEM_BYTES]);
 
+/* As strdup, but by malloc where a test can see it; free() it. NULL without memory. */
+char *srv_text_copy(const char *text);
+
 /* ---- back ---- */
 
 /* "512M": in the largest unit of which it is a whole number. Returns `text`. */

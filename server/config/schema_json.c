@@ -94,6 +94,7 @@ static int take_pairs(const struct srv_schema *table, const struct srv_schema *r
     return rc;
 }
 
+// NOLINTNEXTLINE(misc-no-recursion): tables are two deep
 static int take_member(const struct srv_schema *table, const struct srv_schema *row, json_t *value,
                        void *target, char problem[static SRV_SCHEMA_PROBLEM_BYTES]) {
     switch (row->kind) {
@@ -109,6 +110,7 @@ static int take_member(const struct srv_schema *table, const struct srv_schema *
     }
 }
 
+// NOLINTNEXTLINE(misc-no-recursion): tables are two deep
 int srv_schema_read_json(const struct srv_schema *table, json_t *object, void *target,
                          char problem[static SRV_SCHEMA_PROBLEM_BYTES]) {
     const char *name;

@@ -231,7 +231,7 @@ static int take_text(const struct srv_schema *row, const char *text, void *targe
     if (rc < 0) {
         return rc;
     }
-    char *copy = text[0] == '\0' ? NULL : strdup(text);
+    char *copy = text[0] == '\0' ? NULL : srv_text_copy(text);
     if (copy == NULL && text[0] != '\0') {
         return -ENOMEM;
     }

@@ -17,13 +17,13 @@ struct tree {
 
 /* ---- nodes ---- */
 
+// NOLINTNEXTLINE(misc-no-recursion): as deep as SRV_YAML_DEPTH
 void srv_yaml_free(struct srv_yaml *node) {
     if (node == NULL) {
         return;
     }
-    /* As deep as SRV_YAML_DEPTH. */
     for (size_t i = 0; i < node->count; i++) {
-        srv_yaml_free(node->items[i]); // NOLINT(misc-no-recursion)
+        srv_yaml_free(node->items[i]);
     }
     free((void *)node->items);
     free(node->text);
@@ -61,7 +61,8 @@ static int append(struct srv_yaml *around, struct srv_yaml *node) {
 /* Gives the node to what is around it, whatever the result. */
 static int place(struct tree *tree, struct srv_yaml *node) {
     if (tree->depth == 0) {
-        tree->root = node; /* the library takes one node a document */
+        srv_yaml_free(tree->root); /* there is none: a document is one node */
+        tree->root = node;
         return 0;
     }
     int rc = append(tree->open[tree->depth - 1], node);
