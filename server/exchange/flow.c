@@ -10,9 +10,12 @@ static bool is_gone(const struct srv_exchange *exchange) {
            exchange->phase == SRV_PHASE_ANSWERED;
 }
 
-/* As the transport takes it; what is left goes when there is room. */
+/* Within a call of ours what was sent goes together when that ends, unless it is much; what the
+ * transport does not take goes when there is room. */
 static void push(struct srv_exchange *exchange) {
-    srv_http_conn_flush(exchange->conn);
+    if (exchange->conn->depth == 0 || exchange->conn->output.queued >= SRV_EXCHANGE_QUEUE / 2) {
+        srv_http_conn_flush(exchange->conn);
+    }
     if (!is_gone(exchange) && exchange->conn->output.queued >= SRV_EXCHANGE_QUEUE / 2) {
         exchange->wants_room = true;
     }
