@@ -235,7 +235,7 @@ static int make_tags(const struct srv_pairs *pairs, struct frag_stream_tag **ret
 
 static int create(struct srv_sources *sources, const struct srv_config_stream *named,
                   struct frag_stream **ret_stream) {
-    struct frag_stream_settings settings = frag_stream_settings_defaults();
+    struct frag_stream_settings settings = srv_config_new_settings(named);
     struct frag_stream_tag *tags = NULL;
     int rc = srv_config_settings(sources->world->store, named, &settings);
     rc = rc < 0 ? rc : make_tags(&named->tags, &tags);

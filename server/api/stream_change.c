@@ -146,7 +146,7 @@ static void answer_created(struct srv_exchange *exchange, const char *name, int 
 
 static void create_wished(struct srv_exchange *exchange, const struct srv_config *config,
                           struct wish *wish) {
-    struct frag_stream_settings settings = frag_stream_settings_defaults();
+    struct frag_stream_settings settings = srv_config_new_settings(&config->defaults);
     const struct srv_pairs *tags =
         names_row(&wish->stream, SRV_STREAM_TAGS) ? &wish->stream.tags : &config->defaults.tags;
     if (!check_owner(exchange, config, wish->text, wish) ||

@@ -223,7 +223,7 @@ static bool is_from_our_page(struct ask *ask) {
     const struct srv_origin *also =
         ask->gate->public_url == NULL ? NULL : &ask->gate->public_origin;
     if (!changes_something(request) || (srv_origin_is_ours(request, ask->visit->peer->tls, also) &&
-                                        srv_fetch_site_of(request) != SRV_FETCH_CROSS)) {
+                                        srv_fetch_site_of(request) < SRV_FETCH_NEAR)) {
         return true;
     }
     srv_door_refuse(ask->answer, 403, "AccessDeniedException",

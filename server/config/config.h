@@ -134,6 +134,9 @@ const struct srv_config_stream *srv_config_stream_find(const struct srv_config *
                                                        const char *name);
 /* Whether the file has this row of a stream's: the API must not change it then. */
 bool srv_config_owns(const struct srv_config *config, const char *stream, enum srv_stream_row row);
+/* Of a stream that is made now, before srv_config_settings: the rows' defaults, where AWS keeps
+ * nothing. `stream` is one of the configuration's, or its `defaults`. Pure. */
+struct frag_stream_settings srv_config_new_settings(const struct srv_config_stream *stream);
 /* The settings that `stream` names, over those it has already (`settings`; the rest stays).
  * -ENOENT: `storage` is no directory of the store's. Blocks. */
 KN_MUST_CHECK int srv_config_settings(struct frag_store *store,

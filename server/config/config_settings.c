@@ -22,6 +22,14 @@ static int find_folder(struct frag_store *store, const char *path, uint16_t *ret
     return frag_store_folder_number(store, absolute, ret_number);
 }
 
+struct frag_stream_settings srv_config_new_settings(const struct srv_config_stream *stream) {
+    struct frag_stream_settings made = frag_stream_settings_defaults();
+    made.retention_ns = stream->retention_ns;
+    made.retention_bytes = stream->retention_bytes;
+    made.target_ns = stream->target_ns;
+    return made;
+}
+
 int srv_config_settings(struct frag_store *store, const struct srv_config_stream *stream,
                         struct frag_stream_settings *settings) {
     struct frag_stream_settings made = *settings;

@@ -90,9 +90,10 @@ const struct srv_schema srv_stream_schema[] = {
                               .kind = SRV_KIND_DURATION,
                               AT(retention_ns),
                               .forever = true,
-                              .fallback = "0s",
+                              .fallback = "7d",
                               .help = "How long video is kept: 7d, 36h, forever. 0s: nothing is "
-                                      "written to disk, it\ncan be watched live only."},
+                                      "written to disk, it\ncan be watched live only. The default "
+                                      "is for new streams."},
     [SRV_STREAM_RETENTION_BYTES] = {.name = "retention_bytes",
                                     .kind = SRV_KIND_SIZE,
                                     AT(retention_bytes),
