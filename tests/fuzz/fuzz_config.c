@@ -13,7 +13,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const char *const environment[] = {
-    "HOME=/home/kinora",
+    "HOME=/srv/kinora",
     "EMPTY=",
     "KINORA_HTTP_WORKERS=8",
     "KINORA_STREAMS_GATE_TAGS=a=b",

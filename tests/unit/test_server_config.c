@@ -91,7 +91,7 @@ static void test_defaults(void **state) {
     assert_int_equal(config->http.workers, 4);
     assert_int_equal(config->http.head_ns, 10 * KN_NS_PER_S);
     assert_int_equal(config->log.requests, SRV_LOG_FAILED);
-    assert_int_equal(config->defaults.retention_ns, 0);
+    assert_int_equal(config->defaults.retention_ns, 7 * 86400 * KN_NS_PER_S);
     assert_int_equal(config->defaults.target_ns, 2 * KN_NS_PER_S);
     assert_int_equal(config->named.rows, 0);
     assert_int_equal(config->stream_count, 0);

@@ -39,28 +39,6 @@ void srv_events_tell(struct srv_events *events, const char *kind, const char *st
     json_decref(data);
 }
 
-const struct srv_config_stream *srv_config_stream_find(const struct srv_config *config,
-                                                       const char *name) {
-    for (size_t i = 0; i < config->stream_count; i++) {
-        if (strcmp(config->streams[i].name, name) == 0) {
-            return &config->streams[i];
-        }
-    }
-    return NULL;
-}
-
-int srv_config_settings(struct frag_store *store, const struct srv_config_stream *stream,
-                        struct frag_stream_settings *settings) {
-    (void)store;
-    if ((stream->named.rows & (1u << SRV_STREAM_STORAGE)) != 0) {
-        return -ENOENT;
-    }
-    if ((stream->named.rows & (1u << SRV_STREAM_RETENTION)) != 0) {
-        settings->retention_ns = stream->retention_ns;
-    }
-    return 0;
-}
-
 /* ---- a world of the test's own ---- */
 
 struct fixture {
@@ -111,7 +89,8 @@ static int close_world(void **state) {
 /* Streams are added in order of their names. */
 static struct srv_config_stream *name_stream(struct fixture *fixture, char *name, char *source) {
     struct srv_config_stream *stream = &fixture->streams[fixture->config.stream_count++];
-    *stream = (struct srv_config_stream){.name = name, .source = source};
+    *stream =
+        (struct srv_config_stream){.name = name, .source = source, .target_ns = 2 * KN_NS_PER_S};
     return stream;
 }
 
@@ -222,6 +201,7 @@ static void test_failures(void **state) {
     struct srv_config_stream *gate = name_stream(fixture, TEXT("gate"), NULL);
     (void)name_stream(fixture, TEXT("yard"), NOWHERE);
     gate->named.rows = 1u << SRV_STREAM_STORAGE;
+    gate->storage = TEXT("/nonexistent");
     apply(fixture, 1);
     assert_null(frag_stream_find(fixture->world.store, "gate"));
     struct ing_source_status status = wait_for(fixture, "yard", ING_SOURCE_WAITING);
