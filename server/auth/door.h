@@ -15,8 +15,8 @@
  * where the request changes something or opens a socket.
  *
  * Without any principal in the table the server is open, to loopback alone: what it takes then has
- * a loopback Host, an absent or same Origin, and no Sec-Fetch-Site that tells of another site; AWS
- * clients may sign with whatever key they have. The unix socket takes the server's own user and
+ * a loopback Host, an absent or same Origin, no Sec-Fetch-Site that tells of another site, and no
+ * field that a proxy adds; AWS clients may sign with whatever key they have. The unix socket takes the server's own user and
  * root, as one who may do everything, unless the request brings credentials: those count. */
 #ifndef SERVER_AUTH_DOOR_H
 #define SERVER_AUTH_DOOR_H
