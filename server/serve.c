@@ -97,7 +97,7 @@ static int open_principals(struct srv_world *world, char *problem) {
     config.public_url = world->config->public_url;
     config.session_ns = world->config->http.session_ns;
     rc = srv_gate_create(&config, &world->gate);
-    return rc == 0 ? 0 : refuse(problem, rc, "no memory");
+    return rc == 0 ? 0 : refuse(problem, rc, "the door cannot be made: %s", kn_error_text(rc));
 }
 
 /* ---- where it listens ---- */
@@ -139,6 +139,9 @@ static int find_addresses(struct srv_server *server, char *problem) {
     for (size_t i = 0; i < config->tls.listen.count; i++) {
         add_listen(server, config->tls.listen.items[i], true);
     }
+    if (srv_gate_is_public(server->world.gate)) { /* by a proxy */
+        server->world.beyond_loopback = true;
+    }
     int rc = find_socket(server, problem);
     if (rc == 0) {
         add_listen(server, server->socket, false);
@@ -146,14 +149,14 @@ static int find_addresses(struct srv_server *server, char *problem) {
     return rc;
 }
 
-/* The first address that others than this machine reach. */
+/* The first address that others than this machine reach: directly, or by what stands before it. */
 static const char *first_beyond(const struct srv_server *server) {
     for (size_t i = 0; i < server->listen_count; i++) {
         if (!is_loopback(server->listen[i].address)) {
             return server->listen[i].address;
         }
     }
-    return NULL;
+    return srv_gate_is_public(server->world.gate) ? server->world.config->public_url : NULL;
 }
 
 static int check_addresses(const struct srv_server *server, char *problem) {
@@ -166,7 +169,7 @@ static int check_addresses(const struct srv_server *server, char *problem) {
         return refuse(problem, -EPERM,
                       "%s can be reached from other machines, and nobody has credentials yet. Make "
                       "some: kinora user add NAME --grant admin --data %s; or listen on "
-                      "127.0.0.1:5466 alone",
+                      "127.0.0.1:5466 alone, without public_url",
                       beyond, world->config->data);
     }
     for (size_t i = 0; i < server->listen_count; i++) {

@@ -27,7 +27,7 @@ struct srv_world {
     const struct kn_clock *clock;
     struct kn_wall started;
     struct frag_store_opening opening;
-    bool beyond_loopback;            /* it listens on more than loopback and the unix socket */
+    bool beyond_loopback;            /* others reach it: it listens for them, or has a public_url */
     pthread_mutex_t lock;            /* of `config` */
     const struct srv_config *config; /* by srv_world_config */
 };

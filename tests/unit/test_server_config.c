@@ -194,7 +194,10 @@ static void test_problems(void **state) {
                 "configuration:1:6: data: a text of 1 to 4095 bytes without control characters\n");
     assert_told("public_url: https://user:hush@example.org\n",
                 "configuration:1:13: public_url: how others reach the server, such as "
-                "https://video.example.org\n");
+                "https://video.example.org:8443\n");
+    assert_told("public_url: https://video.example.org:99999\n",
+                "configuration:1:13: public_url: how others reach the server, such as "
+                "https://video.example.org:8443\n");
     assert_told("tls: {certificate: a}\n",
                 "configuration:1:1: tls: it needs both certificate and key\n");
     assert_told("[1]", "configuration:1:1: a configuration is a map of keys\n");
