@@ -30,7 +30,7 @@ static const struct srv_routes *const tables[] = {
 
 struct srv_server {
     struct srv_world world;
-    bool has_lock;
+    bool has_lock; /* and the other one */
     /* The configuration's addresses, those with TLS, and the unix socket. */
     struct srv_listen *listen;
     size_t listen_count;
@@ -250,13 +250,28 @@ static int start_parts(struct srv_server *server, char *problem) {
     return 0;
 }
 
+/* With who takes it alone before those who share it: streams of requests must not keep a reload
+ * waiting for ever. */
+static int init_locks(struct srv_server *server) {
+    pthread_rwlockattr_t attributes;
+    int rc = -pthread_mutex_init(&server->world.lock, NULL);
+    if (rc != 0) {
+        return rc;
+    }
+    server->has_lock = true;
+    (void)pthread_rwlockattr_init(&attributes); /* cannot fail on Linux, nor can what follows */
+    (void)pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    (void)pthread_rwlock_init(&server->world.ownership, &attributes);
+    (void)pthread_rwlockattr_destroy(&attributes);
+    return 0;
+}
+
 static int begin(struct srv_server *server, const struct srv_serve_config *config, char *problem) {
     struct srv_world *world = &server->world;
-    int rc = -pthread_mutex_init(&world->lock, NULL);
+    int rc = init_locks(server);
     if (rc != 0) {
         return refuse(problem, rc, "%s", kn_error_text(rc));
     }
-    server->has_lock = true;
     world->store = config->store;
     world->opening = *config->opening;
     world->clock = kn_clock_system();
@@ -305,13 +320,15 @@ static void tell_restart(const char *key, void *user) {
     kn_log_warn("a changed key takes effect at the next start", kn_str("name", key));
 }
 
-/* Gives back the one before. */
+/* Gives back the one before, by which nobody changes a stream any more. */
 static const struct srv_config *swap_config(struct srv_world *world,
                                             const struct srv_config *config) {
+    srv_world_take_ownership(world);
     (void)pthread_mutex_lock(&world->lock);
     const struct srv_config *old = world->config;
     world->config = srv_config_ref(config);
     (void)pthread_mutex_unlock(&world->lock);
+    srv_world_unlock_ownership(world);
     return old;
 }
 
@@ -383,6 +400,7 @@ void srv_stop(struct srv_server *server) {
     }
     stop_parts(&server->world);
     if (server->has_lock) {
+        (void)pthread_rwlock_destroy(&server->world.ownership);
         (void)pthread_mutex_destroy(&server->world.lock);
     }
     free(server->listen);

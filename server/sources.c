@@ -331,7 +331,9 @@ static int apply_stream(struct srv_sources *sources, const struct srv_config_str
     if (stream == NULL) {
         return rc < 0 ? rc : -ENOENT;
     }
+    srv_world_take_ownership(sources->world);
     rc = update(named, stream);
+    srv_world_unlock_ownership(sources->world);
     int started = start_missing(sources, stream, named);
     return rc < 0 ? rc : started;
 }

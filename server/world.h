@@ -30,9 +30,20 @@ struct srv_world {
     bool beyond_loopback;            /* others reach it: it listens for them, or has a public_url */
     pthread_mutex_t lock;            /* of `config` */
     const struct srv_config *config; /* by srv_world_config */
+    /* Shared by who changes streams by what the configuration leaves to others, from looking at the
+     * configuration on; alone by who brings another one or applies it. Zeros are fine. Before all
+     * other locks but that of srv_sources_apply. */
+    pthread_rwlock_t ownership;
 };
 
 /* The configuration in effect; unref it. Any thread. */
 const struct srv_config *srv_world_config(struct srv_world *world);
+
+/* Around a change of a stream that is refused where the configuration has it: while it lasts no
+ * other configuration takes effect, which then could not win. Blocks, as what is between does. */
+void srv_world_lock_ownership(struct srv_world *world);
+/* Around taking another configuration, and applying it to a stream. Blocks likewise. */
+void srv_world_take_ownership(struct srv_world *world);
+void srv_world_unlock_ownership(struct srv_world *world);
 
 #endif

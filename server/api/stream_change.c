@@ -161,7 +161,9 @@ static void create_wished(struct srv_exchange *exchange, const struct srv_config
 }
 
 void srv_api_create_stream(struct srv_exchange *exchange) {
-    const struct srv_config *config = srv_world_config(srv_exchange_world(exchange));
+    struct srv_world *world = srv_exchange_world(exchange);
+    srv_world_lock_ownership(world);
+    const struct srv_config *config = srv_world_config(world);
     struct wish wish = {0};
     if (SRV_API_ONLY(exchange, NULL) && take_text(exchange, "name", &wish) &&
         read_rows(exchange, &wish)) {
@@ -175,6 +177,7 @@ void srv_api_create_stream(struct srv_exchange *exchange) {
     }
     finish_wish(&wish);
     srv_config_unref(config);
+    srv_world_unlock_ownership(world);
 }
 
 /* ---- change ---- */
@@ -267,7 +270,9 @@ void srv_api_change_stream(struct srv_exchange *exchange) {
     if (!SRV_API_ONLY(exchange, NULL) || (stream = srv_api_stream(exchange)) == NULL) {
         return;
     }
-    const struct srv_config *config = srv_world_config(srv_exchange_world(exchange));
+    struct srv_world *world = srv_exchange_world(exchange);
+    srv_world_lock_ownership(world);
+    const struct srv_config *config = srv_world_config(world);
     struct frag_stream_info *info = malloc(sizeof(*info));
     struct wish wish = {0};
     if (info == NULL) {
@@ -278,6 +283,7 @@ void srv_api_change_stream(struct srv_exchange *exchange) {
     finish_wish(&wish);
     free(info);
     srv_config_unref(config);
+    srv_world_unlock_ownership(world);
 }
 
 /* ---- delete ---- */
@@ -307,15 +313,9 @@ static bool ask_version(struct srv_exchange *exchange, char *version, size_t byt
     return true;
 }
 
-void srv_api_delete_stream(struct srv_exchange *exchange) {
-    char version[sizeof(((struct frag_stream_info *)NULL)->version)];
-    struct frag_stream *stream = NULL;
-    if (!SRV_API_ONLY(exchange, "version") || (stream = srv_api_stream(exchange)) == NULL ||
-        !ask_version(exchange, version, sizeof(version)) ||
-        is_configured(exchange, frag_stream_name(stream))) {
-        return;
-    }
-    int rc = frag_stream_delete(stream, version[0] == '\0' ? NULL : version);
+static void delete_stream(struct srv_exchange *exchange, struct frag_stream *stream,
+                          const char *version) {
+    int rc = frag_stream_delete(stream, version);
     if (rc == 0) {
         srv_answer_empty(exchange, 204);
     } else if (rc == -EPERM) {
@@ -326,4 +326,19 @@ void srv_api_delete_stream(struct srv_exchange *exchange) {
     } else {
         srv_answer_failure(exchange, rc, "deleting the stream");
     }
+}
+
+void srv_api_delete_stream(struct srv_exchange *exchange) {
+    char version[sizeof(((struct frag_stream_info *)NULL)->version)];
+    struct frag_stream *stream = NULL;
+    if (!SRV_API_ONLY(exchange, "version") || (stream = srv_api_stream(exchange)) == NULL ||
+        !ask_version(exchange, version, sizeof(version))) {
+        return;
+    }
+    struct srv_world *world = srv_exchange_world(exchange);
+    srv_world_lock_ownership(world);
+    if (!is_configured(exchange, frag_stream_name(stream))) {
+        delete_stream(exchange, stream, version[0] == '\0' ? NULL : version);
+    }
+    srv_world_unlock_ownership(world);
 }
