@@ -13,7 +13,7 @@
 #include "server/api/api_inner.h"
 #include "server/json/json.h"
 
-#define NAME_RULE "a name has 1 to 64 of A-Z a-z 0-9 . _ @ -"
+#define NAME_RULE "a name has 1 to 64 of A-Z a-z 0-9 . _ @ -, but is not . or .."
 
 /* By enum srv_principal_kind, less 1. */
 static const char *const kind_names[] = {"key", "user", "token", NULL};

@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "server/api/api_inner.h"
 
-#define NAME_RULE "a stream's name has 1 to 256 of A-Z a-z 0-9 . _ -"
+#define NAME_RULE "a stream's name has 1 to 256 of A-Z a-z 0-9 . _ -, but is not . or .."
 
 /* What a body asks for. */
 struct wish {

@@ -69,7 +69,7 @@ enum srv_principal_kind { SRV_PRINCIPAL_KEY = 1, SRV_PRINCIPAL_USER, SRV_PRINCIP
 #define SRV_PRINCIPAL_ANYONE ((enum srv_principal_kind)0)
 
 #define SRV_PRINCIPALS_MAX 1024u
-#define SRV_PRINCIPAL_NAME_BYTES 65u /* 1 to 64 of A-Z a-z 0-9 . _ @ - and a NUL */
+#define SRV_PRINCIPAL_NAME_BYTES 65u /* 1 to 64 of A-Z a-z 0-9 . _ @ -, not "." or ".." */
 #define SRV_SECRET_LEAST 16u
 #define SRV_NEVER ((struct kn_wall){INT64_MAX})
 

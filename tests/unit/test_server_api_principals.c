@@ -80,6 +80,8 @@ static void test_what_cannot_be_is_refused_by_name(void **state) {
         {"{'kind':'group','name':'a','grants':['list']}", "kind"},
         {"{'kind':'token','grants':['list']}", "name"},
         {"{'kind':'token','name':'a b','grants':['list']}", "name"},
+        {"{'kind':'token','name':'.','grants':['list']}", "name"},
+        {"{'kind':'token','name':'..','grants':['list']}", "name"},
         {"{'kind':'token','name':'a'}", "grants"},
         {"{'kind':'token','name':'a','grants':[]}", "grants"},
         {"{'kind':'token','name':'a','grants':['fly']}", "grants"},
@@ -193,6 +195,7 @@ static void test_a_session_for_a_password(void **state) {
     struct told wrong = *EXPECT(api, 401, .name = "CreateSession",
                                 .body = "{'name':'root','password':'wrong horse'}");
     assert_null(strstr(wrong.fields, "Set-Cookie"));
+    assert_non_null(strstr(wrong.fields, "WWW-Authenticate: Bearer")); /* no browser asks */
     const struct told *nobody = EXPECT(api, 401, .name = "CreateSession",
                                        .body = "{'name':'nobody','password':'wrong horse'}");
     assert_string_equal(nobody->text, wrong.text);

@@ -212,9 +212,11 @@ static void test_stream_problems(void **state) {
     assert_told("streams:\n  gate: rtsp://user:hush@camera/\n",
                 "configuration:2:9: streams.gate: rtsp sources are not supported by this "
                 "version\n");
-    assert_told("streams:\n  b@d: file:/a\n  \"\": {}\n",
-                "configuration:2:3: streams.b@d: a stream's name is 1 to 256 of A-Z a-z 0-9 . _ -\n"
-                "configuration:3:3: streams.: a stream's name is 1 to 256 of A-Z a-z 0-9 . _ -\n");
+#define NAME_RULE "a stream's name is 1 to 256 of A-Z a-z 0-9 . _ -, but . and ..\n"
+    assert_told("streams:\n  b@d: file:/a\n  \"\": {}\n  ..: {}\n",
+                "configuration:2:3: streams.b@d: " NAME_RULE
+                "configuration:3:3: streams.: " NAME_RULE
+                "configuration:4:3: streams...: " NAME_RULE);
     assert_told("streams:\n  a: {retension: 7d}\n  a: file:/b\n",
                 "configuration:2:7: streams.a.retension: no such key; retention?\n"
                 "configuration:3:3: streams.a: the stream is there twice\n");
