@@ -57,6 +57,14 @@ static int key_problem(char *problem, const char *path, int rc) {
                       "%s must belong to this user or root, and nobody else may read or write it: "
                       "chmod 600 %s",
                       path, path);
+    case -ELOOP:
+        return refuse(problem, rc, "%s is a link; key_file has to name the file itself", path);
+    case -ENOKEY:
+        return refuse(problem, rc,
+                      "%s is gone, and with it what the secrets of access keys were encrypted "
+                      "with: bring it back (key_file in the configuration names it), or remove "
+                      "those keys by kinora key remove and make new ones",
+                      path);
     case KN_E_MALFORMED:
         return refuse(problem, rc, "%s is no key file of Kinora; bring back the one it was", path);
     default:
@@ -73,11 +81,7 @@ static int open_keyfile(struct srv_world *world, char *problem) {
     if (size < 0 || (size_t)size >= sizeof(path)) {
         return refuse(problem, -ENAMETOOLONG, "the key file's path is too long");
     }
-    int rc = srv_keyfile_open(path, &world->keyfile);
-    if (rc == -ENOENT) {
-        rc = srv_keyfile_create(path);
-        rc = rc == 0 || rc == -EEXIST ? srv_keyfile_open(path, &world->keyfile) : rc;
-    }
+    int rc = srv_principals_keyfile(world->store, path, &world->keyfile);
     return rc == 0 ? 0 : key_problem(problem, path, rc);
 }
 
@@ -86,7 +90,8 @@ static int open_principals(struct srv_world *world, char *problem) {
     if (rc == -EKEYREJECTED) {
         return refuse(problem, rc,
                       "the key file is not the one that the secrets of access keys were encrypted "
-                      "with; bring that one back (key_file in the configuration names it)");
+                      "with: bring that one back (key_file in the configuration names it), or "
+                      "remove those keys by kinora key remove and make new ones");
     }
     if (rc != 0) {
         return refuse(problem, rc, "keys and users cannot be read: %s", kn_error_text(rc));
