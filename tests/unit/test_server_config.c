@@ -272,6 +272,8 @@ static void test_variables_in_values(void **state) {
     assert_string_equal(config->storage.items[0], "/a:b");
     assert_string_equal(config->streams[0].device_name, "a: [b");
     srv_config_unref(config);
+    assert_told("data: a${NONE:${HOME}}\n",
+                "configuration:1:7: data: a variable is written ${NAME} or ${NAME:default}\n");
     assert_told("data: ${NONE}\n", "configuration:1:7: data: the variable NONE is not set\n");
     assert_told("data: ${}\nkey_file: ${A\nmemory: $5\n",
                 "configuration:1:7: data: a variable is written ${NAME} or ${NAME:default}\n"
