@@ -65,6 +65,9 @@ struct srv_worker;
 /* `worker` NULL: it will not be done, and must only come back. */
 struct srv_job {
     struct srv_job *next;
+    /* A password is hashed: half of the threads do so at most, and a quarter of the queue waits for
+     * it. Whoever guesses must not keep all others waiting. */
+    bool hashes;
     void (*run)(struct srv_job *job, struct srv_worker *worker);
 };
 

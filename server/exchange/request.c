@@ -160,6 +160,8 @@ static bool find_route(struct srv_exchange *exchange) {
 static void give(struct srv_exchange *exchange, enum srv_phase phase,
                  void (*run)(struct srv_job *job, struct srv_worker *worker)) {
     exchange->job.run = run;
+    /* The door asks a worker for a password alone. */
+    exchange->job.hashes = phase == SRV_PHASE_DOOR || exchange->match.route->hashes;
     set_phase(exchange, phase);
     (void)srv_exchange_ref(exchange); /* the worker's, until it comes back */
     if (srv_workers_give(exchange->engine->workers, &exchange->job) == 0) {
