@@ -233,10 +233,12 @@ static int start_parts(struct srv_server *server, char *problem) {
         return refuse(problem, rc, "%s", kn_error_text(rc));
     }
     const struct srv_http_server_config http = http_config(server);
-    rc = srv_http_server_start(&http, &world->http, why);
+    struct srv_http_server *started;
+    rc = srv_http_server_start(&http, &started, why);
     if (rc != 0) {
         return refuse(problem, rc, "%s", why);
     }
+    world->http = started;
     write_urls(server);
     rc = srv_events_start(world->events);
     if (rc != 0) {
