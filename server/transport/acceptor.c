@@ -158,7 +158,12 @@ static bool accept_one(const struct srv_listener *listener) {
     struct srv_acceptor *acceptor = listener->acceptor;
     struct srv_address from = {.size = sizeof(from.sock)};
     int fd = accept4(listener->fd, &from.sock.any, &from.size, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    int rc = fd < 0 ? -errno : make_link(listener, fd, &from);
+    int rc = fd < 0 ? -errno : 0;
+    if (fd >= acceptor->transport->max_descriptors) {
+        rc = -EMFILE;
+    } else if (fd >= 0) {
+        rc = make_link(listener, fd, &from);
+    }
     if (rc == 0) {
         acceptor->told = false;
         return true;
