@@ -29,6 +29,7 @@ struct srv_world {
     const struct kn_clock *clock;
     struct kn_wall started;
     struct frag_store_opening opening;
+    const char *public_url;          /* the start's, as the door has it; NULL: none */
     bool beyond_loopback;            /* it listens on more than loopback and the unix socket */
     pthread_mutex_t lock;            /* of `config` */
     const struct srv_config *config; /* by srv_world_config */
