@@ -421,6 +421,31 @@ static void the_log_changes_and_fails_without_harm(void **state) {
     (void)close(fd);
 }
 
+/* A pipe that nobody reads holds up neither another file nor the end. */
+static void a_log_that_nobody_reads_holds_up_nothing(void **state) {
+    char path[96], text[4096];
+    (void)state;
+    (void)snprintf(path, sizeof(path), "%s/pipe", test.folder);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    int reader = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    assert_true(reader >= 0);
+    for (int round = 0; round < 2; round++) {
+        assert_int_equal(srv_http_server_log(test.server, SRV_LOG_ALL, path), 0);
+        int fd = dial();
+        for (int i = 0; i < 1000; i++) { /* 64 KiB are in a pipe */
+            tell(fd, "GET /hello HTTP/1.1\r\n" HOST "\r\n");
+            hear(fd, "hello", text, sizeof(text));
+        }
+        (void)close(fd);
+        if (round == 0) {
+            assert_int_equal(srv_http_server_log(test.server, SRV_LOG_ALL, test.log), 0);
+        }
+    }
+    srv_http_server_stop(test.server);
+    test.server = NULL;
+    (void)close(reader);
+}
+
 static void wait_until_late(void) {
     const struct timespec nap = {.tv_nsec = 1000 * 1000};
     for (bool is_late = false; !is_late;) {
@@ -478,6 +503,7 @@ int main(void) {
         TEST(another_thread_wakes_a_flow_that_draining_ends),
         TEST(requests_are_logged),
         TEST(the_log_changes_and_fails_without_harm),
+        TEST(a_log_that_nobody_reads_holds_up_nothing),
         TEST(a_stop_waits_for_workers_first),
         TEST(a_wrong_start_says_why),
     };
