@@ -210,6 +210,53 @@ static void both_ways_tls(struct wire *wire, size_t size) {
     }
 }
 
+/* Records of odd sizes until the owner, whose queue is full, takes no more; then it is read until
+ * it goes on. */
+static void echoes_tls_with_pauses(void **state) {
+    (void)state;
+    static unsigned char in[65536], out[4096];
+    const size_t size = 24 * MIB;
+    struct timeval soon = {.tv_usec = 1000};
+    struct world world;
+    world_init(&world, WORLD_ECHO);
+    world_open(&world);
+    struct wire wire = wire_open(&world, WORLD_TLS);
+    assert_int_equal(setsockopt(wire.fd, SOL_SOCKET, SO_RCVTIMEO, &soon, sizeof(soon)), 0);
+    assert_int_equal(setsockopt(wire.fd, SOL_SOCKET, SO_SNDTIMEO, &soon, sizeof(soon)), 0);
+    (void)SSL_set_mode(wire.ssl,
+                       SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    size_t sent = 0, got = 0, pauses = 0, quiet = 0, turn = 0;
+    while (got < size) {
+        bool refused = sent == size;
+        for (; !refused; turn = 0) {
+            turn = turn > 0 ? turn : 1 + sent * 7919 % 3001;
+            turn = size - sent < turn ? size - sent : turn;
+            for (size_t i = 0; i < turn; i++) {
+                out[i] = world_pattern(sent + i);
+            }
+            size_t more = step_tls(&wire, true, out, turn);
+            sent += more;
+            refused = more == 0 || sent == size;
+            if (more == 0) {
+                pauses++;
+                break; /* the same again */
+            }
+        }
+        size_t more = 1;
+        for (size_t before = got; more > 0 && got < size; got += more) {
+            more = step_tls(&wire, false, in, sizeof(in));
+            quiet = got > before ? 0 : quiet + 1;
+            assert_true(quiet < 2000); /* it has not stopped for good */
+            for (size_t i = 0; i < more; i++) {
+                assert_int_equal(in[i], world_pattern(got + i));
+            }
+        }
+    }
+    assert_true(pauses > 0);
+    wire_close(&wire);
+    world_finish(&world);
+}
+
 static void sends_both_ways_at_once(void **state) {
     (void)state;
     for (size_t i = 0; i < KN_COUNT(kinds); i++) {
@@ -758,6 +805,7 @@ int main(void) {
         cmocka_unit_test(echoes_to_a_slow_reader),
         cmocka_unit_test(sends_and_finishes),
         cmocka_unit_test(sends_files),
+        cmocka_unit_test(echoes_tls_with_pauses),
         cmocka_unit_test(sends_both_ways_at_once),
         cmocka_unit_test(a_deaf_owner_makes_the_peer_wait),
         cmocka_unit_test(a_half_close_still_has_its_answer),
