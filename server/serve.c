@@ -30,7 +30,8 @@ static const struct srv_routes *const tables[] = {
 
 struct srv_server {
     struct srv_world world;
-    bool has_lock; /* and the other one */
+    bool has_lock;                  /* and the other one */
+    const struct srv_config *first; /* what needs a restart to change stands here */
     /* The configuration's addresses, those with TLS, and the unix socket. */
     struct srv_listen *listen;
     size_t listen_count;
@@ -99,7 +100,7 @@ static int open_principals(struct srv_world *world, char *problem) {
     struct srv_gate_config config = srv_gate_config_defaults();
     config.principals = world->principals;
     config.keyfile = &world->keyfile;
-    config.public_url = world->config->public_url;
+    config.public_url = world->public_url;
     config.session_ns = world->config->http.session_ns;
     rc = srv_gate_create(&config, &world->gate);
     return rc == 0 ? 0 : refuse(problem, rc, "the door cannot be made: %s", kn_error_text(rc));
@@ -241,10 +242,12 @@ static int start_parts(struct srv_server *server, char *problem) {
         return refuse(problem, rc, "%s", kn_error_text(rc));
     }
     const struct srv_http_server_config http = http_config(server);
-    rc = srv_http_server_start(&http, &world->http, why);
+    struct srv_http_server *started;
+    rc = srv_http_server_start(&http, &started, why);
     if (rc != 0) {
         return refuse(problem, rc, "%s", why);
     }
+    world->http = started;
     write_urls(server);
     rc = srv_events_start(world->events);
     if (rc != 0) {
@@ -282,6 +285,8 @@ static int begin(struct srv_server *server, const struct srv_serve_config *confi
     world->clock = kn_clock_system();
     world->started = world->clock->wall(world->clock);
     world->config = srv_config_ref(config->config);
+    server->first = srv_config_ref(config->config);
+    world->public_url = server->first->public_url;
     rc = open_keyfile(world, problem);
     if (rc == 0) {
         rc = open_principals(world, problem);
@@ -404,6 +409,7 @@ void srv_stop(struct srv_server *server) {
         return;
     }
     stop_parts(&server->world);
+    srv_config_unref(server->first);
     if (server->has_lock) {
         (void)pthread_rwlock_destroy(&server->world.ownership);
         (void)pthread_mutex_destroy(&server->world.lock);

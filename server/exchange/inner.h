@@ -106,7 +106,7 @@ KN_MUST_CHECK int srv_request_log_set(struct srv_request_log *log, enum srv_log_
 /* Never blocks. */
 void srv_request_log_add(struct srv_request_log *log, const struct srv_request_line *line);
 uint64_t srv_request_log_lost(const struct srv_request_log *log);
-/* Writes what waits. NULL is fine. */
+/* Writes what waits, for 1 s where it is not taken. NULL is fine. */
 void srv_request_log_destroy(struct srv_request_log *log);
 
 /* ---- a loop's own ---- */

@@ -390,6 +390,11 @@ static void ask_on_worker(struct srv_job *job, struct srv_worker *worker) {
     if (worker != NULL) {
         struct srv_visit question = visit(exchange);
         exchange->engine->doorman->ask_blocking(exchange->engine->gate, &question, &exchange->door);
+    } else {
+        exchange->door = (struct srv_door_answer){.verdict = SRV_DOOR_REFUSED,
+                                                  .status = 503,
+                                                  .code = srv_answer_code(503),
+                                                  .message = "the server shuts down"};
     }
     srv_exchange_post(exchange, SRV_POST_BACK);
 }
