@@ -40,6 +40,9 @@ static void set_cookie(struct srv_exchange *exchange, const char *session, int64
     srv_wipe(cookie, sizeof(cookie));
 }
 
+/* Basic would put the browser's own question for a password before the page's. */
+#define CHALLENGE "Bearer realm=\"kinora\""
+
 static void answer_refused(struct srv_exchange *exchange, const struct srv_door_answer *answer) {
     char seconds[16];
     if (answer->retry_s > 0) {
@@ -47,7 +50,7 @@ static void answer_refused(struct srv_exchange *exchange, const struct srv_door_
         srv_answer_field(exchange, "Retry-After", seconds);
     }
     if (answer->challenge != NULL) {
-        srv_answer_field(exchange, "WWW-Authenticate", answer->challenge);
+        srv_answer_field(exchange, "WWW-Authenticate", CHALLENGE);
     }
     srv_answer_error(exchange, answer->status, answer->code, "%s", answer->message);
 }

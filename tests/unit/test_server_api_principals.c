@@ -191,6 +191,8 @@ static void test_a_session_for_a_password(void **state) {
     struct told wrong = *EXPECT(api, 401, .name = "CreateSession",
                                 .body = "{'name':'root','password':'wrong horse'}");
     assert_null(strstr(wrong.fields, "Set-Cookie"));
+    assert_non_null(strstr(wrong.fields, "WWW-Authenticate: Bearer "));
+    assert_null(strstr(wrong.fields, "Basic"));
     const struct told *nobody = EXPECT(api, 401, .name = "CreateSession",
                                        .body = "{'name':'nobody','password':'wrong horse'}");
     assert_string_equal(nobody->text, wrong.text);
