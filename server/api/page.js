@@ -385,6 +385,9 @@ function messageOf(answer) {
 
 async function begin() {
   stop();
+  if (document.hidden) {
+    return; // it begins when somebody looks
+  }
   const mine = turn;
   try {
     const who = await ask("GET", "/api/v1/session");
@@ -444,6 +447,15 @@ byId("sign-out").addEventListener("click", async () => {
     begin();
   } catch (error) {
     showLost(); // the session is still there: it must not look as if it were not
+  }
+});
+
+// A browser has six connections to a server for all its tabs: a seventh tab would wait for ever.
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) {
+    stop();
+  } else if (byId("sign-in").hidden) {
+    begin();
   }
 });
 
