@@ -611,82 +611,6 @@ static void accepting_goes_on_after_no_memory(void **state) {
     world_finish(&world);
 }
 
-/* What libwebsockets allocates: the n-th from now fails, n from 1. */
-static atomic_long allocations_left;
-/* Those before it: what it loses then is not ours, and stays reachable here. */
-static void *_Atomic before_failure[100];
-
-static void *failing(void *room, size_t size, const char *reason) {
-    (void)reason;
-    if (size == 0) {
-        free(room);
-        return NULL;
-    }
-    long left = atomic_fetch_sub(&allocations_left, 1);
-    void *more = left == 1 ? NULL : realloc(room, size);
-    if (left > 1) {
-        static atomic_size_t count;
-        before_failure[atomic_fetch_add(&count, 1) % KN_COUNT(before_failure)] = more;
-    }
-    return more;
-}
-
-static size_t count_descriptors(void) {
-    size_t count = 0;
-    for (int fd = 0; fd < 1024; fd++) {
-        count += fcntl(fd, F_GETFD) >= 0;
-    }
-    return count;
-}
-
-/* It may have kept what it could not take over. */
-static void libwebsockets_without_memory_harms_nobody(void **state) {
-    (void)state;
-    static const int with_lws[] = {WORLD_PLAIN, WORLD_TCP_OF_TLS};
-    size_t before = count_descriptors();
-    struct world world;
-    lws_set_allocator(failing);
-    world_init(&world, WORLD_ECHO);
-    world_open(&world);
-    for (size_t i = 0; i < KN_COUNT(with_lws); i++) {
-        bool failed = true;
-        for (long n = 1; failed; n++) {
-            assert_true(n < 100);
-            size_t accepted = srv_transport_stats(world.transport).accepted;
-            atomic_store(&allocations_left, n);
-            struct wire wire = wire_open(&world, with_lws[i]);
-            unsigned char byte = 'x';
-            while (srv_transport_stats(world.transport).accepted == accepted) {
-                nap_ms(1);
-            }
-            nap_ms(20); /* it is adopted, or not */
-            failed = atomic_exchange(&allocations_left, 0) <= 0;
-            if (failed && with_lws[i] == WORLD_PLAIN) {
-                (void)wire_send(&wire, &byte, 1);
-                assert_true(wire_receive(&wire, &byte, 1) <= 0);
-            }
-            wire_close(&wire);
-        }
-    }
-    world_wait_connections(&world, 0);
-    struct wire wire = wire_open(&world, WORLD_TLS);
-    assert_true(wire_send(&wire, "x", 1));
-    assert_true(wire_expect(&wire, "x", 1));
-    wire_close(&wire);
-    /* Numbers that were free: whoever closes them twice closes these. */
-    int others[8];
-    for (size_t i = 0; i < KN_COUNT(others); i++) {
-        others[i] = open("/dev/null", O_RDONLY | O_CLOEXEC);
-        assert_true(others[i] >= 0);
-    }
-    world_finish(&world);
-    for (size_t i = 0; i < KN_COUNT(others); i++) {
-        assert_int_equal(close(others[i]), 0);
-    }
-    /* A TLS connection that the loop library had no memory for: libwebsockets forgets it open. */
-    assert_true(count_descriptors() <= before + 1);
-}
-
 /* ---- addresses ---- */
 
 static void expect_refusal(struct world *world, const char *address, int error) {
@@ -827,7 +751,6 @@ int main(void) {
         cmocka_unit_test(a_descriptor_too_high_is_refused),
         cmocka_unit_test(opening_fails_without_memory),
         cmocka_unit_test(accepting_goes_on_after_no_memory),
-        cmocka_unit_test(libwebsockets_without_memory_harms_nobody),
         cmocka_unit_test(refuses_bad_addresses),
         cmocka_unit_test(replaces_a_stale_unix_socket),
         cmocka_unit_test(stop_keeps_what_is_there),
