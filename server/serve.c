@@ -30,7 +30,8 @@ static const struct srv_routes *const tables[] = {
 
 struct srv_server {
     struct srv_world world;
-    bool has_lock; /* and the other one */
+    const struct srv_config *start_config; /* what keys that need a restart have */
+    bool has_lock;                         /* and the other one */
     /* The configuration's addresses, those with TLS, and the unix socket. */
     struct srv_listen *listen;
     size_t listen_count;
@@ -282,6 +283,7 @@ static int begin(struct srv_server *server, const struct srv_serve_config *confi
     world->clock = kn_clock_system();
     world->started = world->clock->wall(world->clock);
     world->config = srv_config_ref(config->config);
+    server->start_config = srv_config_ref(config->config);
     rc = open_keyfile(world, problem);
     if (rc == 0) {
         rc = open_principals(world, problem);
@@ -351,27 +353,29 @@ static int reload_certificate(struct srv_world *world, const struct srv_config *
 }
 
 /* Opened again also where its name stays: somebody may have moved it away. */
-static void reload_log(struct srv_world *world, const struct srv_config *config) {
+static int reload_log(struct srv_world *world, const struct srv_config *config) {
     int rc = srv_http_server_log(world->http, (enum srv_log_requests)config->log.requests,
                                  config->log.file);
     if (rc != 0) {
         kn_log_error("the log of requests stays where it was", kn_str("path", config->log.file),
                      kn_err("error", rc));
     }
+    return rc;
 }
 
-int srv_reload(struct srv_server *server, const struct srv_config *config) {
+void srv_reload(struct srv_server *server, const struct srv_config *config) {
     struct srv_world *world = &server->world;
     const struct srv_config *old = swap_config(world, config);
     size_t failed = 0;
-    srv_config_compare(old, config, tell_restart, NULL);
-    int rc = reload_certificate(world, config);
-    reload_log(world, config);
+    srv_config_compare(server->start_config, config, tell_restart, NULL);
+    bool kept = reload_certificate(world, config) != 0;
+    kept = reload_log(world, config) != 0 || kept;
     srv_sources_apply(world->sources, config, &failed);
-    kn_log_info("configuration read again", kn_uint("streams", config->stream_count),
-                kn_uint("failed", failed));
+    kn_log_info("configuration read again",
+                kn_str("path", config->path == NULL ? "-" : config->path),
+                kn_uint("streams", config->stream_count), kn_uint("failed_streams", failed),
+                kn_str("taken", kept ? "but for what was told above" : "all"));
     srv_config_unref(old);
-    return rc;
 }
 
 bool srv_server_alive(struct srv_server *server) {
@@ -404,6 +408,7 @@ void srv_stop(struct srv_server *server) {
         return;
     }
     stop_parts(&server->world);
+    srv_config_unref(server->start_config);
     if (server->has_lock) {
         (void)pthread_rwlock_destroy(&server->world.ownership);
         (void)pthread_mutex_destroy(&server->world.lock);
