@@ -30,8 +30,8 @@ static const struct srv_routes *const tables[] = {
 
 struct srv_server {
     struct srv_world world;
-    const struct srv_config *start_config; /* what keys that need a restart have */
-    bool has_lock;                         /* and the other one */
+    bool has_lock;                  /* and the other one */
+    const struct srv_config *first; /* what needs a restart to change stands here */
     /* The configuration's addresses, those with TLS, and the unix socket. */
     struct srv_listen *listen;
     size_t listen_count;
@@ -100,7 +100,7 @@ static int open_principals(struct srv_world *world, char *problem) {
     struct srv_gate_config config = srv_gate_config_defaults();
     config.principals = world->principals;
     config.keyfile = &world->keyfile;
-    config.public_url = world->config->public_url;
+    config.public_url = world->public_url;
     config.session_ns = world->config->http.session_ns;
     rc = srv_gate_create(&config, &world->gate);
     return rc == 0 ? 0 : refuse(problem, rc, "the door cannot be made: %s", kn_error_text(rc));
@@ -242,10 +242,12 @@ static int start_parts(struct srv_server *server, char *problem) {
         return refuse(problem, rc, "%s", kn_error_text(rc));
     }
     const struct srv_http_server_config http = http_config(server);
-    rc = srv_http_server_start(&http, &world->http, why);
+    struct srv_http_server *started;
+    rc = srv_http_server_start(&http, &started, why);
     if (rc != 0) {
         return refuse(problem, rc, "%s", why);
     }
+    world->http = started;
     write_urls(server);
     rc = srv_events_start(world->events);
     if (rc != 0) {
@@ -283,7 +285,8 @@ static int begin(struct srv_server *server, const struct srv_serve_config *confi
     world->clock = kn_clock_system();
     world->started = world->clock->wall(world->clock);
     world->config = srv_config_ref(config->config);
-    server->start_config = srv_config_ref(config->config);
+    server->first = srv_config_ref(config->config);
+    world->public_url = server->first->public_url;
     rc = open_keyfile(world, problem);
     if (rc == 0) {
         rc = open_principals(world, problem);
@@ -367,7 +370,7 @@ void srv_reload(struct srv_server *server, const struct srv_config *config) {
     struct srv_world *world = &server->world;
     const struct srv_config *old = swap_config(world, config);
     size_t failed = 0;
-    srv_config_compare(server->start_config, config, tell_restart, NULL);
+    srv_config_compare(server->first, config, tell_restart, NULL);
     bool kept = reload_certificate(world, config) != 0;
     kept = reload_log(world, config) != 0 || kept;
     srv_sources_apply(world->sources, config, &failed);
@@ -408,7 +411,7 @@ void srv_stop(struct srv_server *server) {
         return;
     }
     stop_parts(&server->world);
-    srv_config_unref(server->start_config);
+    srv_config_unref(server->first);
     if (server->has_lock) {
         (void)pthread_rwlock_destroy(&server->world.ownership);
         (void)pthread_mutex_destroy(&server->world.lock);

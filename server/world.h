@@ -3,6 +3,7 @@
 #define SERVER_WORLD_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "base/time.h"
 #include "fragments/fragments.h"
@@ -23,10 +24,12 @@ struct srv_world {
     struct srv_live *live;       /* who sends and who reads now: live.h */
     struct srv_events *events;   /* what happens, for pages: events.h */
     struct srv_sources *sources; /* what is pulled: sources.h */
-    struct srv_http_server *http;
+    /* NULL until it listens: its own first requests may come before. */
+    _Atomic(struct srv_http_server *) http;
     const struct kn_clock *clock;
     struct kn_wall started;
     struct frag_store_opening opening;
+    const char *public_url;          /* the start's, as the door has it; NULL: none */
     bool beyond_loopback;            /* others reach it: it listens for them, or has a public_url */
     pthread_mutex_t lock;            /* of `config` */
     const struct srv_config *config; /* by srv_world_config */

@@ -604,6 +604,7 @@ static const struct srv_route rows[] = {
      .access = SRV_OPEN,
      .body = SRV_BODY_JSON,
      .body_max = SRV_API_SESSION_BODY_MAX,
+     .hashes = true,
      .handle = srv_api_sign_in},
     {.name = "DeleteSession",
      .method = SRV_HTTP_DELETE,

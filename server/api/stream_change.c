@@ -1,6 +1,7 @@
 /* Streams are made, changed and deleted. What the configuration has of a stream is changed there
  * alone: else the next reload would put it back, and nobody would know why. */
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -219,26 +220,36 @@ static void answer_changed(struct srv_exchange *exchange, int rc, struct frag_st
     }
 }
 
+/* Over a change that names no version, so that of many at once none finds another's in between for
+ * ever. Only workers take it, which may block. */
+static pthread_mutex_t unversioned = PTHREAD_MUTEX_INITIALIZER;
 #define TRIES 8u
 
-/* Without a version in the body nobody's change in between gets lost either: it is looked at again.
- */
-static int update_settings(struct frag_stream *stream, struct frag_stream_info *info,
-                           const struct wish *wish) {
+/* Nobody's change in between gets lost either: it is looked at again. */
+static int update_newest(struct frag_stream *stream, struct frag_stream_info *info,
+                         const struct srv_config_stream *named) {
     for (unsigned tries = 1;; tries++) {
-        int rc = frag_stream_update(stream, wish->text != NULL ? wish->text : info->version,
-                                    &info->settings);
-        if (rc != -ESTALE || wish->text != NULL || tries == TRIES) {
+        int rc = frag_stream_update(stream, info->version, &info->settings);
+        if (rc != -ESTALE || tries == TRIES) {
             return rc;
         }
         rc = frag_stream_describe(stream, info);
-        rc = rc < 0
-                 ? rc
-                 : srv_config_settings(frag_stream_store(stream), &wish->stream, &info->settings);
+        rc = rc < 0 ? rc : srv_config_settings(frag_stream_store(stream), named, &info->settings);
         if (rc < 0) {
             return rc;
         }
     }
+}
+
+static int update_settings(struct frag_stream *stream, struct frag_stream_info *info,
+                           const struct wish *wish) {
+    if (wish->text != NULL) {
+        return frag_stream_update(stream, wish->text, &info->settings);
+    }
+    (void)pthread_mutex_lock(&unversioned); /* plain, never held twice: cannot fail */
+    int rc = update_newest(stream, info, &wish->stream);
+    (void)pthread_mutex_unlock(&unversioned);
+    return rc;
 }
 
 /* Settings first, as only they ask for the version; a failure between the two leaves the tags as
