@@ -32,17 +32,23 @@ static struct srv_config_said said_by(const struct cmd_arguments *arguments) {
     };
 }
 
-static int loaded(const char *path, int rc) {
+/* What could not be read is no output of a command, but of a log that is being written. */
+static int loaded(const char *path, int rc, FILE *out) {
     if (rc == KN_E_MALFORMED) {
         return EXIT_FINDINGS; /* which were told */
     }
-    return rc == 0 ? EXIT_FINE : cmd_refused(path == NULL ? "the configuration" : path, rc);
+    if (rc != 0) {
+        (void)fprintf(out == stdout ? stderr : out, "kinora: %s: %s\n",
+                      cmd_plain(path == NULL ? "the configuration" : path), kn_error_text(rc));
+        return EXIT_FAILED;
+    }
+    return EXIT_FINE;
 }
 
 int cmd_config_load(const struct cmd_arguments *arguments, const char *path, FILE *out,
                     const struct srv_config **ret_config) {
     const struct srv_config_said said = said_by(arguments);
-    return loaded(path, srv_config_load(path, environ, &said, tell_problem, out, ret_config));
+    return loaded(path, srv_config_load(path, environ, &said, tell_problem, out, ret_config), out);
 }
 
 /* ---- a demonstration ---- */
@@ -112,7 +118,7 @@ int cmd_config_demo(const struct cmd_arguments *arguments, const struct srv_conf
                           : srv_config_parse(text, size, ".", environ, &said, tell_problem, stderr,
                                              ret_config);
     free(text);
-    return loaded(NULL, rc);
+    return loaded(NULL, rc, stderr);
 }
 
 /* ---- its store ---- */

@@ -208,3 +208,8 @@ int cmd_principal_refused(const struct cmd_arguments *arguments, enum srv_princi
         return cmd_refused(arguments->data, rc);
     }
 }
+
+void cmd_principal_tell_open(void) {
+    fprintf(stderr, "kinora: nobody has credentials any more: a server on this store listens on "
+                    "this machine alone, and whoever is on it may do everything\n");
+}

@@ -157,8 +157,7 @@ int cmd_principal_remove(const struct cmd_arguments *arguments, struct frag_stor
     }
     int rc = srv_principals_remove(table, kind, arguments->operands[0]);
     if (rc == 0 && srv_principals_count(table) == 0) {
-        fprintf(stderr, "kinora: nobody has credentials any more: a server on this store listens "
-                        "on this machine alone, and whoever is on it may do everything\n");
+        cmd_principal_tell_open();
     }
     srv_principals_close(table);
     return rc == 0 ? EXIT_FINE : cmd_principal_refused(arguments, kind, rc);

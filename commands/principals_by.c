@@ -78,6 +78,9 @@ int cmd_principal_remove_by(const struct cmd_arguments *arguments, struct srv_cl
     int status = path == NULL ? -ENOMEM : cmd_ask_plain(client, "DELETE", path, &answer);
     int code =
         status == 200 || status == 204 ? EXIT_FINE : refused(arguments, kind, status, answer);
+    if (code == EXIT_FINE && json_is_true(json_object_get(answer, "open_mode"))) {
+        cmd_principal_tell_open();
+    }
     json_decref(answer);
     free(path);
     return code;

@@ -36,6 +36,8 @@ json_t *cmd_principal_grants(const struct srv_principal *principal);
 /* A failure of the table in words. */
 int cmd_principal_refused(const struct cmd_arguments *arguments, enum srv_principal_kind kind,
                           int rc);
+/* There is nobody left. */
+void cmd_principal_tell_open(void);
 /* It would be the first one, and is no administrator for ever. */
 int cmd_principal_not_first(enum srv_principal_kind kind);
 

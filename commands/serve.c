@@ -3,8 +3,11 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <systemd/sd-daemon.h>
 
@@ -28,6 +31,7 @@ struct serving {
     sigset_t signals;     /* that are waited for; blocked on all threads */
     struct timespec beat; /* how often the watchdog hears of it */
     bool watched;
+    bool log_file; /* lines go to a file, not to standard error */
     struct srv_server *server;
 };
 
@@ -51,10 +55,23 @@ static void hold_signals(struct serving *serving) {
     (void)pthread_sigmask(SIG_BLOCK, &serving->signals, NULL); /* cannot fail for these */
 }
 
-static int load(const struct cmd_arguments *arguments, const struct srv_config **ret_config) {
+static int load(const struct cmd_arguments *arguments, FILE *out,
+                const struct srv_config **ret_config) {
     return cmd_given(arguments, OPT_DEMO)
                ? cmd_config_demo(arguments, ret_config)
-               : cmd_config_load(arguments, arguments->config, stderr, ret_config);
+               : cmd_config_load(arguments, arguments->config, out, ret_config);
+}
+
+static const char *config_path(const struct serving *serving) {
+    return serving->arguments->config == NULL ? "-" : serving->arguments->config;
+}
+
+/* To the log, and to who looks at the terminal: once, where they are the same. */
+static void say(const struct serving *serving, enum kn_log_level level, const char *text) {
+    kn_log_write(level, text, NULL, 0);
+    if (serving->log_file) {
+        fprintf(stderr, "kinora: %s\n", cmd_plain(text));
+    }
 }
 
 /* ---- while it runs ---- */
@@ -86,11 +103,38 @@ static int wait_for_signal(struct serving *serving) {
 static void take_again(struct serving *serving, const struct srv_config *config) {
     int rc = cmd_log_file_take(config);
     if (rc != 0) {
-        kn_log_error("the log stays where it was", kn_err("error", rc));
+        kn_log_error("the log stays where it was", kn_str("path", config->log.file),
+                     kn_err("error", rc));
+    } else {
+        serving->log_file = config->log.file != NULL;
     }
-    if (srv_reload(serving->server, config) != 0) {
-        fprintf(stderr, "kinora: the certificate stays as it was\n");
+    srv_reload(serving->server, config);
+}
+
+/* A line each; each has its newline. */
+static void log_problems(char *problems) {
+    char *end;
+    for (char *at = problems; (end = strchr(at, '\n')) != NULL; at = end + 1) {
+        *end = '\0';
+        kn_log_error("the configuration is not taken", kn_str("problem", at));
     }
+}
+
+/* Its problems go to the log, wherever that is. */
+static int load_again(struct serving *serving, const struct srv_config **ret_config) {
+    char *problems = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&problems, &size);
+    if (out == NULL) {
+        kn_log_error("the configuration is not taken", kn_err("error", -ENOMEM));
+        return EXIT_FAILED;
+    }
+    int code = load(serving->arguments, out, ret_config);
+    if (fclose(out) == 0) {
+        log_problems(problems);
+    }
+    free(problems);
+    return code;
 }
 
 /* A file that is wrong leaves everything as it is. */
@@ -99,8 +143,8 @@ static void reload(struct serving *serving) {
     const struct srv_config *config = NULL;
     (void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRId64,
                      clock->mono(clock).ns / KN_NS_PER_US);
-    if (load(serving->arguments, &config) != EXIT_FINE) {
-        fprintf(stderr, "kinora: the configuration stays as it was\n");
+    if (load_again(serving, &config) != EXIT_FINE) {
+        kn_log_error("the configuration stays as it was", kn_str("path", config_path(serving)));
     } else {
         take_again(serving, config);
     }
@@ -117,18 +161,41 @@ static void let_signals_kill(const struct serving *serving) {
 
 /* ---- what it says ---- */
 
+static void tell_starting(const struct serving *serving) {
+    kn_log_info("kinora starts", kn_str("version", KINORA_VERSION), kn_int("pid", getpid()),
+                kn_str("configuration", config_path(serving)),
+                kn_str("data", serving->arguments->data));
+}
+
+static void tell_open(const struct serving *serving) {
+    char text[512];
+    (void)snprintf(text, sizeof(text),
+                   "nobody has credentials: whoever is on this machine may do everything. "
+                   "kinora user add NAME --grant admin --data %s makes the first",
+                   cmd_plain(serving->arguments->data)); /* cut is fine */
+    say(serving, KN_LOG_WARN, text);
+}
+
 static void tell_started(const struct serving *serving) {
     for (size_t i = 0; srv_server_url(serving->server, i)[0] != '\0'; i++) {
-        printf("kinora listens on %s\n", srv_server_url(serving->server, i));
+        const char *url = srv_server_url(serving->server, i);
+        printf("kinora listens on %s\n", url);
+        kn_log_info("kinora listens", kn_str("address", url));
     }
     (void)fflush(stdout); /* who waits for it, may read it through a pipe */
     if (srv_server_is_open(serving->server)) {
-        fprintf(stderr,
-                "kinora: nobody has credentials: whoever is on this machine may do everything. "
-                "kinora user add NAME --grant admin --data %s makes the first\n",
-                cmd_plain(serving->arguments->data));
+        tell_open(serving);
     }
     (void)sd_notifyf(0, "READY=1\nSTATUS=Listens on %s", srv_server_url(serving->server, 0));
+}
+
+/* What opening found, where there is anything to say. */
+static void tell_opening(const struct serving *serving, const struct cmd_place *place,
+                         const struct frag_store_opening *opening) {
+    char text[FRAG_REPORT_OPENING_BYTES];
+    if (frag_report_opening(opening, place->data, text)[0] != '\0') {
+        say(serving, KN_LOG_INFO, text);
+    }
 }
 
 /* ---- all of it ---- */
@@ -136,16 +203,21 @@ static void tell_started(const struct serving *serving) {
 static void serve(struct serving *serving) {
     find_beat(serving);
     tell_started(serving);
-    for (;;) {
-        int number = wait_for_signal(serving);
-        if (number != SIGHUP) {
-            break;
-        }
+    int number;
+    while ((number = wait_for_signal(serving)) == SIGHUP) {
         reload(serving);
     }
     (void)sd_notify(0, "STOPPING=1");
+    kn_log_info("kinora ends", kn_str("signal", number == SIGINT ? "SIGINT" : "SIGTERM"));
     let_signals_kill(serving);
     srv_stop(serving->server);
+}
+
+/* Whoever started it was told on standard error. */
+static void log_refused(const struct serving *serving, const char *problem) {
+    if (serving->log_file) {
+        kn_log_error("kinora does not start", kn_str("reason", problem));
+    }
 }
 
 static int start(struct serving *serving, const struct srv_config *config, struct frag_store *store,
@@ -154,6 +226,7 @@ static int start(struct serving *serving, const struct srv_config *config, struc
     const struct srv_serve_config how = {.config = config, .store = store, .opening = opening};
     if (srv_serve(&how, &serving->server, problem) != 0) {
         fprintf(stderr, "kinora: %s\n", cmd_plain(problem));
+        log_refused(serving, problem);
         return EXIT_FAILED;
     }
     serve(serving);
@@ -170,13 +243,15 @@ static int serve_store(struct serving *serving, const struct srv_config *config)
         rc = frag_store_open(&place.config, &store, &opening);
         if (rc != 0) {
             cmd_place_refused(&place, &opening, rc);
+            log_refused(serving, opening.problem[0] != '\0' ? opening.problem : kn_error_text(rc));
         }
     }
     if (rc == 0) {
-        cmd_place_tell(&place, &opening);
+        tell_opening(serving, &place, &opening);
         code = start(serving, config, store, &opening);
     }
     frag_store_close(store);
+    kn_log_info("kinora has ended", kn_int("exit", code));
     cmd_place_finish(&place);
     return code;
 }
@@ -187,7 +262,7 @@ static int run_serve(const struct cmd_arguments *arguments) {
     const struct srv_config *config = NULL;
     hold_signals(&serving);
     settle_descriptors();
-    int code = load(arguments, &config);
+    int code = load(arguments, stderr, &config);
     if (code != EXIT_FINE) {
         return code;
     }
@@ -197,6 +272,8 @@ static int run_serve(const struct cmd_arguments *arguments) {
         code = cmd_refused(config->log.file, rc);
     }
     if (code == EXIT_FINE) {
+        serving.log_file = config->log.file != NULL;
+        tell_starting(&serving);
         code = serve_store(&serving, config);
     }
     srv_config_unref(config);

@@ -125,7 +125,7 @@ struct ing_source_status {
     uint64_t starts, failures;
     uint64_t bytes, samples; /* given to the store */
     uint64_t fragments;      /* of these, durable */
-    char problem[512];       /* the last failure, without secrets; "" */
+    char problem[512];       /* the failure, without secrets; "": it runs, or never failed */
 };
 
 /* 0; KN_E_UNSUPPORTED, KN_E_MALFORMED as above; -ENOMEM, -EAGAIN. */

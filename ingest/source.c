@@ -23,7 +23,10 @@ struct ing_source {
     pthread_mutex_t lock;
     pthread_cond_t ended; /* `end` was set */
     struct ing_source_status status;
-    uint64_t samples, bytes, fragments; /* of earlier runs; the source's thread alone */
+    /* The source's thread alone. */
+    uint64_t samples, bytes, fragments; /* of earlier runs */
+    bool told;                          /* a failure was, and no recovery since */
+    char words[512];                    /* of the last failure */
 };
 
 static struct kn_wall now_wall(void) {
@@ -39,9 +42,20 @@ static void set_state(struct ing_source *source, enum ing_source_state state) {
     source->status.state = state;
     source->status.since = changed ? now_wall() : source->status.since;
     source->status.starts += state == ING_SOURCE_STARTING ? 1 : 0;
+    if (state == ING_SOURCE_RUNNING) {
+        source->status.problem[0] = '\0';
+    }
     (void)pthread_mutex_unlock(&source->lock);
     if (changed && source->handle_state != NULL) {
         source->handle_state(source->stream, source->user);
+    }
+}
+
+static void tell_recovery(struct ing_source *source) {
+    if (source->told) {
+        source->told = false;
+        kn_log_info("source delivers again", kn_str("stream", frag_stream_name(source->stream)),
+                    kn_url("url", source->url));
     }
 }
 
@@ -60,6 +74,7 @@ static void handle_progress(const struct ing_replay_progress *progress, void *us
     set_counts(source, progress->samples, progress->bytes, progress->fragments);
     if (progress->samples > 0) {
         set_state(source, ING_SOURCE_RUNNING);
+        tell_recovery(source);
     }
 }
 
@@ -83,10 +98,10 @@ static const char *words_of(int error, const struct ing_replay_result *result) {
 
 /* Whether the words are new. */
 static bool set_problem(struct ing_source *source, const char *words) {
-    char *problem = source->status.problem;
+    bool is_new = strcmp(source->words, words) != 0;
+    (void)snprintf(source->words, sizeof(source->words), "%s", words);
     (void)pthread_mutex_lock(&source->lock);
-    bool is_new = strcmp(problem, words) != 0;
-    (void)snprintf(problem, sizeof(source->status.problem), "%s", words);
+    memcpy(source->status.problem, source->words, sizeof(source->words));
     source->status.failures++;
     (void)pthread_mutex_unlock(&source->lock);
     return is_new;
@@ -106,6 +121,7 @@ static void open_gap(const struct ing_source *source) {
 static void note_failure(struct ing_source *source, const char *words, uint64_t failures) {
     bool is_new = set_problem(source, words);
     if (is_new || failures == 1) {
+        source->told = true;
         kn_log_warn("source failed, and is tried again",
                     kn_str("stream", frag_stream_name(source->stream)), kn_url("url", source->url),
                     kn_str("problem", words));

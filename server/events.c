@@ -11,6 +11,11 @@
 /* The hub ticks every second; behind this it stands still. */
 #define STALLED_NS (15 * KN_NS_PER_S)
 
+static const struct srv_health starting = {"failing", "the server is starting"};
+static const struct srv_health ending = {"failing", "the server is shutting down"};
+static const struct srv_health stalled = {"failing",
+                                          "the thread that watches the streams stands still"};
+
 int64_t srv_events_now_ns(const struct srv_events *events) {
     const struct kn_clock *clock = events->world->clock;
     return clock->mono(clock).ns;
@@ -30,7 +35,7 @@ int srv_events_create(struct srv_world *world, struct srv_events **ret_events) {
     }
     events->world = world;
     (void)pthread_mutex_init(&events->lock, NULL);
-    atomic_init(&events->problem, "the server is starting");
+    atomic_init(&events->health, &starting);
     int rc = srv_ring_create(first_id(world), SRV_EVENTS_KEPT, SRV_EVENTS_BYTES, &events->ring);
     rc = rc < 0 ? rc : srv_hub_create(events, &events->hub);
     if (rc < 0) {
@@ -48,7 +53,7 @@ int srv_events_start(struct srv_events *events) {
 void srv_events_stop(struct srv_events *events) {
     srv_hub_stop(events->hub);
     atomic_store(&events->beat_ns, 0);
-    atomic_store(&events->problem, "the server is shutting down");
+    atomic_store(&events->health, &ending);
 }
 
 void srv_events_destroy(struct srv_events *events) {
@@ -61,12 +66,12 @@ void srv_events_destroy(struct srv_events *events) {
     free(events);
 }
 
-const char *srv_events_health(struct srv_events *events) {
+const struct srv_health *srv_events_health(struct srv_events *events) {
     int64_t beat_ns = atomic_load(&events->beat_ns);
     if (beat_ns != 0 && srv_events_now_ns(events) - beat_ns > STALLED_NS) {
-        return "the thread that watches the streams stands still";
+        return &stalled;
     }
-    return atomic_load(&events->problem);
+    return atomic_load(&events->health);
 }
 
 /* ---- telling ---- */

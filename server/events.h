@@ -38,9 +38,13 @@ void srv_events_destroy(struct srv_events *events);
 /* Any thread, never blocks: `stream` NULL: for who may see all. Takes the reference of `data`. */
 void srv_events_tell(struct srv_events *events, const char *kind, const char *stream, json_t *data);
 
-/* What is wrong with the server as a whole, in words; NULL: nothing. As of the last second. Any
- * thread, never blocks. */
-const char *srv_events_health(struct srv_events *events);
+/* How the server as a whole is, as of the last second; constants. The words are the same wherever
+ * health is told. Any thread, never blocks. */
+struct srv_health {
+    const char *word;   /* "ok", "disk full" or "failing" */
+    const char *reason; /* a sentence; NULL: it is ok */
+};
+const struct srv_health *srv_events_health(struct srv_events *events);
 
 extern const struct srv_routes srv_events_routes;
 

@@ -356,27 +356,29 @@ static int reload_certificate(struct srv_world *world, const struct srv_config *
 }
 
 /* Opened again also where its name stays: somebody may have moved it away. */
-static void reload_log(struct srv_world *world, const struct srv_config *config) {
+static int reload_log(struct srv_world *world, const struct srv_config *config) {
     int rc = srv_http_server_log(world->http, (enum srv_log_requests)config->log.requests,
                                  config->log.file);
     if (rc != 0) {
         kn_log_error("the log of requests stays where it was", kn_str("path", config->log.file),
                      kn_err("error", rc));
     }
+    return rc;
 }
 
-int srv_reload(struct srv_server *server, const struct srv_config *config) {
+void srv_reload(struct srv_server *server, const struct srv_config *config) {
     struct srv_world *world = &server->world;
     const struct srv_config *old = swap_config(world, config);
     size_t failed = 0;
-    srv_config_compare(old, config, tell_restart, NULL);
-    int rc = reload_certificate(world, config);
-    reload_log(world, config);
+    srv_config_compare(server->first, config, tell_restart, NULL);
+    bool kept = reload_certificate(world, config) != 0;
+    kept = reload_log(world, config) != 0 || kept;
     srv_sources_apply(world->sources, config, &failed);
-    kn_log_info("configuration read again", kn_uint("streams", config->stream_count),
-                kn_uint("failed", failed));
+    kn_log_info("configuration read again",
+                kn_str("path", config->path == NULL ? "-" : config->path),
+                kn_uint("streams", config->stream_count), kn_uint("failed_streams", failed),
+                kn_str("taken", kept ? "but for what was told above" : "all"));
     srv_config_unref(old);
-    return rc;
 }
 
 bool srv_server_alive(struct srv_server *server) {

@@ -38,9 +38,9 @@ KN_MUST_CHECK int srv_serve(const struct srv_serve_config *config, struct srv_se
 const char *srv_server_url(const struct srv_server *server, size_t at);
 /* Nobody has credentials: whoever is on this machine may do everything. */
 bool srv_server_is_open(const struct srv_server *server);
-/* Takes another configuration. Blocks. Keys that need a restart stay as they are, and are logged.
- * Below 0: a certificate that is none; everything else was taken. */
-KN_MUST_CHECK int srv_reload(struct srv_server *server, const struct srv_config *config);
+/* Takes another configuration. Blocks. Keys that need a restart stay as they are; these, and what
+ * could not be taken, are logged. */
+void srv_reload(struct srv_server *server, const struct srv_config *config);
 /* Everything moves: loops, workers, the store. Blocks for at most 5 s; for the watchdog. */
 bool srv_server_alive(struct srv_server *server);
 /* Requests end, producers are told, sources stop, threads end. Blocks. NULL is fine. */

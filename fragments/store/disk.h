@@ -8,6 +8,8 @@
 /* A reel closes at this size, or when its stream's next ten minutes begin (each stream has its own
  * moment), or where its fragments would not lie within FRAG_REEL_SPAN_NS. */
 #define FRAG_REEL_CLOSE_BYTES ((uint64_t)256 << 20)
+/* ... and no more than this share of its disk. */
+#define FRAG_REELS_A_DISK 32u
 #define FRAG_REEL_CLOSE_NS (10 * 60 * KN_NS_PER_S)
 /* A step of the producer's clock that opens another one. */
 #define FRAG_REEL_JUMP_NS (10 * 60 * KN_NS_PER_S)

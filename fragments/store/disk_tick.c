@@ -43,11 +43,17 @@ static bool within(struct kn_wall min, struct kn_wall max, struct kn_wall time, 
     return !__builtin_sub_overflow(high, low, &distance) && distance <= span_ns;
 }
 
+/* Retention takes whole reels that are closed: a small disk must hold many of them. */
+static uint64_t close_bytes(const struct frag_folder *folder) {
+    uint64_t share = atomic_load(&folder->total_bytes) / FRAG_REELS_A_DISK;
+    return share > 0 && share < FRAG_REEL_CLOSE_BYTES ? share : FRAG_REEL_CLOSE_BYTES;
+}
+
 static bool fits(const struct frag_open_reel *reel, const struct frag_write *write) {
     const struct frag_fragment *fragment = write->fragment;
     const struct frag_fragment_start *start = &fragment->start;
     return !write->fresh_reel && kn_tracks_equal(reel->tracks, fragment->tracks) &&
-           frag_reel_bytes(reel->reel) + frag_write_weight(write) <= FRAG_REEL_CLOSE_BYTES &&
+           frag_reel_bytes(reel->reel) + frag_write_weight(write) <= close_bytes(reel->folder) &&
            frag_reel_fragments(reel->reel) < FRAG_REEL_ROWS_MAX &&
            period_of(reel->session->stream, start->server) == reel->period &&
            within(reel->server_min, reel->server_max, start->server, FRAG_REEL_SPAN_NS) &&
@@ -97,6 +103,7 @@ static int open_reel(const struct frag_tick *tick, const struct frag_write *writ
         .stream_name = session->stream->name,
         .tracks = write->fragment->tracks,
         .producer_header = session->config.header,
+        .sparing = frag_folder_is_scarce(tick->folder),
     };
     int rc = frag_folder_check(tick->folder);
     rc = rc < 0 ? rc : frag_reel_create(&config, &reel->reel);
@@ -144,8 +151,7 @@ static void blame_folder(struct frag_folder *folder, int error, const char *path
     }
     avoid(folder);
     if (error == -ENOSPC || error == -EDQUOT) {
-        atomic_store(&folder->full, true);
-        frag_janitor_wake(folder->store);
+        frag_folder_found_full(folder);
     }
 }
 

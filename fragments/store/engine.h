@@ -39,6 +39,9 @@ struct frag_folder {
     int64_t avoid_ns;   /* the disk's: for how long, the last time; 0: a sync was good since */
     atomic_bool astray; /* another directory stands in its place: nothing is written or unlinked */
     atomic_bool full;   /* under a quarter of the least free space: takes nothing */
+    /* What a write failed for want of room showed: so much must be free, whatever the configured
+     * least is; 0: none failed. Bounded, since it costs recordings. */
+    atomic_uint_least64_t reserve_bytes;
     atomic_uint_least64_t free_bytes, total_bytes; /* as of the last look */
     struct frag_disk *disk;                        /* NULL: offline, or opened for reading */
 };
@@ -199,6 +202,11 @@ struct frag_store {
 uint64_t frag_folder_min_free(const struct frag_folder *folder);
 /* Looks at the file system, sets free_bytes and `full`. */
 void frag_folder_look(struct frag_folder *folder);
+/* So little is free that reels take only what they write. Any thread. */
+bool frag_folder_is_scarce(const struct frag_folder *folder);
+/* A write found no room. The folder is full until there is more than now, or until it is not
+ * avoided any more; and retention makes room by itself from now on. Disk. */
+void frag_folder_found_full(struct frag_folder *folder);
 /* Is it still the directory that was opened, or was it unmounted or replaced? 0; -ENODEV, logged
  * once; or what reading its identity failed with. Any thread. */
 KN_MUST_CHECK int frag_folder_check(struct frag_folder *folder);

@@ -1,5 +1,6 @@
 /* Storage directories: paths, free space. */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,14 +10,70 @@
 #include "fragments/store/engine.h"
 
 #define LEAST_FREE ((uint64_t)5 << 30)
+/* Reels that are opened allocate 8 MiB each: with less than so much they do not. */
+#define SCARCE_BYTES ((uint64_t)512 << 20)
+/* Room for what was found missing, beside what is free then; and no more than that in all. */
+#define RESERVE_STEP ((uint64_t)8 << 20)
+#define RESERVE_MOST ((uint64_t)64 << 20)
 #define PATH_BYTES ((size_t)4096 + sizeof(FRAG_IDENTITY_FILE) + 1)
 
-uint64_t frag_folder_min_free(const struct frag_folder *folder) {
+static uint64_t configured_free(const struct frag_folder *folder) {
     if (folder->store->min_free_bytes != FRAG_STORE_MIN_FREE_DEFAULT) {
         return folder->store->min_free_bytes;
     }
     uint64_t share = atomic_load(&folder->total_bytes) / 20;
     return share > LEAST_FREE ? share : LEAST_FREE;
+}
+
+uint64_t frag_folder_min_free(const struct frag_folder *folder) {
+    uint64_t configured = configured_free(folder);
+    uint64_t reserve = atomic_load(&folder->reserve_bytes);
+    return configured > reserve ? configured : reserve;
+}
+
+bool frag_folder_is_scarce(const struct frag_folder *folder) {
+    return atomic_load(&folder->free_bytes) < SCARCE_BYTES;
+}
+
+static int64_t now_ns(const struct frag_folder *folder) {
+    const struct kn_clock *clock = folder->store->clock;
+    return clock->mono(clock).ns;
+}
+
+/* Once, with what is to be done about it. */
+static void tell_full(const struct frag_folder *folder, uint64_t free_bytes, uint64_t least) {
+    char sentence[256];
+    (void)snprintf(sentence, sizeof(sentence),
+                   "disk full: nothing more is written to it. min_free keeps %" PRIu64
+                   " MiB of it free (%s); set min_free to less, or make room",
+                   least >> 20,
+                   folder->store->min_free_bytes != FRAG_STORE_MIN_FREE_DEFAULT
+                       ? "as configured"
+                       : "by default 5 % of the disk, at least 5 GiB");
+    kn_log_error(sentence, kn_str("folder", folder->path), kn_uint("free_bytes", free_bytes),
+                 kn_uint("writes_again_at_bytes", least / 2));
+}
+
+static void set_full(struct frag_folder *folder, bool full, uint64_t free_bytes, uint64_t least) {
+    if (atomic_exchange(&folder->full, full) == full) {
+        return;
+    }
+    if (full) {
+        tell_full(folder, free_bytes, least);
+    } else {
+        kn_log_info("disk has room again", kn_str("folder", folder->path),
+                    kn_uint("free_bytes", free_bytes));
+    }
+}
+
+/* It stops at a quarter and goes on at half, so that it does not go to and fro; and where a write
+ * has failed, not before there is the room that was missing, or some time has passed. */
+static bool is_full(const struct frag_folder *folder, uint64_t free_bytes, uint64_t least) {
+    bool full = atomic_load(&folder->full);
+    uint64_t reserve = atomic_load(&folder->reserve_bytes);
+    bool waits =
+        full && free_bytes < reserve && now_ns(folder) < atomic_load(&folder->avoid_until_ns);
+    return waits || free_bytes < (full ? least / 2 : least / 4);
 }
 
 void frag_folder_look(struct frag_folder *folder) {
@@ -34,22 +91,23 @@ void frag_folder_look(struct frag_folder *folder) {
         return; /* whether the disk is full is its writer's to judge */
     }
     uint64_t least = frag_folder_min_free(folder);
-    bool full = atomic_load(&folder->full);
-    /* It stops at a quarter and goes on at half, so that it does not go to and fro. */
-    bool full_now = free_bytes < (full ? least / 2 : least / 4);
-    if (full_now != full) {
-        atomic_store(&folder->full, full_now);
-        if (full_now) {
-            kn_log_error("disk full: nothing more is written to it", kn_str("folder", folder->path),
-                         kn_uint("free_bytes", free_bytes), kn_uint("needed_bytes", least / 2));
-        } else {
-            kn_log_info("disk has room again", kn_str("folder", folder->path),
-                        kn_uint("free_bytes", free_bytes));
-        }
-    }
+    set_full(folder, is_full(folder, free_bytes, least), free_bytes, least);
     if (free_bytes < least) {
         frag_janitor_wake(folder->store);
     }
+}
+
+void frag_folder_found_full(struct frag_folder *folder) {
+    struct frag_io *io = folder->store->io;
+    uint64_t free_bytes = 0;
+    uint64_t total_bytes = 0;
+    if (io->space(io, folder->path, &free_bytes, &total_bytes) == 0 &&
+        free_bytes < RESERVE_MOST - RESERVE_STEP &&
+        free_bytes + RESERVE_STEP > atomic_load(&folder->reserve_bytes)) {
+        atomic_store(&folder->reserve_bytes, free_bytes + RESERVE_STEP);
+    }
+    atomic_store(&folder->full, true); /* that a reel was given up was said */
+    frag_janitor_wake(folder->store);
 }
 
 /* 1: it is this one; 0: it is not; an errno. */

@@ -38,6 +38,7 @@ struct frag_reel_config {
     const char *stream_name;
     struct kn_tracks *tracks;
     const uint8_t *producer_header; /* identity.producer_header_bytes of it, or NULL */
+    bool sparing; /* the disk has little room: nothing is allocated ahead of what is written */
 };
 
 /* Makes folders and file and writes the head; nothing is synced yet. Of what `config` points at

@@ -19,7 +19,7 @@ struct frag_reel {
     struct frag_io *io;
     int fd;
     int failed; /* the first failed operation, for ever */
-    bool folders_synced;
+    bool folders_synced, sparing;
     struct frag_reel_identity identity;
     uint64_t tracks_at;
     uint64_t bytes, durable, started, allocated;
@@ -83,16 +83,28 @@ static int make_folders(struct frag_reel *reel) {
     return rc;
 }
 
+static int allocate(struct frag_reel *reel, uint64_t to) {
+    int rc = reel->io->allocate(reel->io, reel->fd, reel->allocated, to - reel->allocated);
+    if (rc != -ENOSPC && rc != -EDQUOT) {
+        reel->allocated = to;
+        return 0;
+    }
+    return rc;
+}
+
 /* A disk that is full says so before anything is written; else it is a hint, which some file
- * systems do not take. */
+ * systems do not take. Where there is no room for a whole step, what is written now may still fit,
+ * and other reels need the rest. */
 static int allocate_ahead(struct frag_reel *reel, uint64_t end) {
     if (end <= reel->allocated) {
         return 0;
     }
-    uint64_t to = (end / ALLOCATE_STEP + 1) * ALLOCATE_STEP;
-    int rc = reel->io->allocate(reel->io, reel->fd, reel->allocated, to - reel->allocated);
-    reel->allocated = to;
-    return rc == -ENOSPC ? rc : 0;
+    int rc = reel->sparing ? -ENOSPC : allocate(reel, (end / ALLOCATE_STEP + 1) * ALLOCATE_STEP);
+    if (rc < 0) {
+        reel->sparing = true;
+        rc = allocate(reel, end);
+    }
+    return rc;
 }
 
 static int write_head(struct frag_reel *reel, const struct frag_reel_config *config) {
@@ -148,6 +160,7 @@ int frag_reel_create(const struct frag_reel_config *config, struct frag_reel **r
     reel->io = config->io;
     reel->fd = -1;
     reel->identity = config->identity;
+    reel->sparing = config->sparing;
     reel->folder_bytes = folder_bytes;
     memcpy(reel->path, config->folder, folder_bytes - 1);
     reel->path[folder_bytes - 1] = '/';

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/attributes.h"
+#include "base/log.h"
 #include "fragments/fragments.h"
 #include "server/api/api.h"
 #include "server/config/schema.h"
@@ -31,6 +32,12 @@ bool srv_api_query_only(struct srv_exchange *exchange, const char *const *names)
 /* As kn_when_parse reads it, of the query's `name`; `fallback` where it is not there. */
 bool srv_api_when(struct srv_exchange *exchange, const char *name, struct kn_wall fallback,
                   struct kn_wall *ret_when);
+/* The same for what is to come, where 7d means in 7 days. */
+bool srv_api_until(struct srv_exchange *exchange, const char *name, struct kn_wall fallback,
+                   struct kn_wall *ret_when);
+/* So, of another text. 0 or KN_E_MALFORMED. */
+KN_MUST_CHECK int srv_api_when_parse(const struct srv_exchange *exchange, const char *text,
+                                     struct kn_wall *ret_when);
 /* The query's `from` and `to`; all times where they are not there. */
 bool srv_api_range(struct srv_exchange *exchange, struct kn_wall *ret_from, struct kn_wall *ret_to);
 /* The query's `clock`, "producer" where it is not there. */
@@ -81,6 +88,15 @@ KN_MUST_CHECK bool srv_api_number(const char **text, uint64_t *ret_number);
 /* `after` is none that this server gave. */
 void srv_api_list_refuse(struct srv_exchange *exchange, struct srv_api_list *list);
 
+/* ---- audit: audit.c ---- */
+
+/* A line in the log of what was changed, by whom and from where; at least one field of which object
+ * it was. */
+void srv_api_audit_write(const struct srv_exchange *exchange, const char *what,
+                         const struct kn_field *fields, size_t count);
+#define srv_api_audit(exchange, what, ...)                                                         \
+    srv_api_audit_write((exchange), (what), KN_LOG_FIELDS(__VA_ARGS__))
+
 /* ---- objects ---- */
 
 /* stream_json.c: 0, -ENOENT (it was deleted meanwhile), -ENOMEM. */
@@ -95,6 +111,8 @@ void srv_api_answer_stream(struct srv_exchange *exchange, int status, struct fra
 
 /* principal_json.c: without secrets. NULL: no memory. */
 json_t *srv_api_principal_json(const struct srv_principal *principal);
+/* "key", "user", "token" or "anyone". */
+const char *srv_api_kind_name(const struct srv_principal *principal);
 json_t *srv_api_grants_json(const struct srv_principal *principal);
 
 /* sessions.c */

@@ -17,19 +17,15 @@
 
 /* For whoever asks: that something is wrong, and which kind of thing; no names and no numbers. */
 static void handle_health(struct srv_exchange *exchange) {
-    const char *problem = srv_events_health(srv_exchange_world(exchange)->events);
+    const struct srv_health *health = srv_events_health(srv_exchange_world(exchange)->events);
     srv_answer_field(exchange, "Cache-Control", "no-store");
-    if (problem == NULL) {
-        srv_answer_json(exchange, 200, json_pack("{s:s}", "status", "ok"));
-    } else {
-        srv_answer_json(exchange, 503,
-                        json_pack("{s:s, s:s}", "status", "failing", "reason", problem));
-    }
+    srv_answer_json(exchange, health->reason == NULL ? 200 : 503,
+                    json_pack("{s:s, s:s*}", "status", health->word, "reason", health->reason));
 }
 
 static int write_all(struct srv_metrics *metrics, struct srv_world *world) {
     srv_metrics_process(metrics, world);
-    srv_metrics_gauge(metrics, "kinora_healthy", srv_events_health(world->events) == NULL,
+    srv_metrics_gauge(metrics, "kinora_healthy", srv_events_health(world->events)->reason == NULL,
                       "1: the server as a whole is well, as /healthz says.");
     srv_metrics_store(metrics, world);
     if (world->http != NULL) {

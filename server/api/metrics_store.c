@@ -54,8 +54,8 @@ static void write_queues(struct srv_metrics *metrics, const struct frag_store_st
 
 static void write_health(struct srv_metrics *metrics, enum frag_store_health health) {
     static const char *const names[] = {
-        [FRAG_STORE_FINE] = "fine",
-        [FRAG_STORE_DISK_FULL] = "disk_full",
+        [FRAG_STORE_FINE] = "ok",
+        [FRAG_STORE_DISK_FULL] = "disk full",
         [FRAG_STORE_FAILING] = "failing",
     };
     srv_metrics_family(metrics, "kinora_store_health", SRV_METRIC_GAUGE,

@@ -233,7 +233,7 @@ function showAll(streams) {
 function showServer(data) {
   const node = byId("server");
   const failing = data.health !== "ok";
-  const free = data.storage.map((disk) => bytesText(Number(disk.free_bytes)));
+  const free = data.disks.map((disk) => bytesText(Number(disk.free_bytes)));
   node.className = failing ? "failing" : "";
   setText(node, failing ? "The server is failing: " + data.reason
     : "The server is well. Free room: " + (free.join(", ") || "not known") +

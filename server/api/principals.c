@@ -37,6 +37,12 @@ json_t *srv_api_grants_json(const struct srv_principal *principal) {
     return grants;
 }
 
+const char *srv_api_kind_name(const struct srv_principal *principal) {
+    size_t kind = (size_t)principal->kind;
+    return kind >= SRV_PRINCIPAL_KEY && kind <= SRV_PRINCIPAL_TOKEN ? kind_names[kind - 1]
+                                                                    : "anyone";
+}
+
 json_t *srv_api_principal_json(const struct srv_principal *principal) {
     size_t kind = (size_t)principal->kind;
     bool known = kind >= SRV_PRINCIPAL_KEY && kind <= SRV_PRINCIPAL_TOKEN;
@@ -212,8 +218,9 @@ static bool read_expires(struct srv_exchange *exchange, const char *text,
         *ret_expires = SRV_NEVER;
         return true;
     }
-    return kn_when_parse(text, srv_api_now(exchange), ret_expires) == 0 ||
-           refuse(exchange, "expires: never, or a time such as 2026-11-20T21:23:40Z or +30d");
+    return srv_api_when_parse(exchange, text, ret_expires) == 0 ||
+           refuse(exchange, "expires: never, a duration such as 30d, or a time such as "
+                            "2026-11-20T21:23:40Z");
 }
 
 static bool set_password(struct srv_exchange *exchange, const char *password,
@@ -333,6 +340,12 @@ static bool is_admin(const struct srv_principal *principal, struct kn_wall now) 
     return principal->expires.ns > now.ns && srv_principal_may(principal, SRV_ACTION_ADMIN, NULL);
 }
 
+static void audit(const struct srv_exchange *exchange, const char *what,
+                  const struct srv_principal *object, const char *changed) {
+    srv_api_audit(exchange, what, kn_str("object_kind", srv_api_kind_name(object)),
+                  kn_str("object", object->name), kn_str("changed", changed));
+}
+
 static void answer_added(struct srv_exchange *exchange, const struct srv_principal *principal,
                          int rc, json_t *answer) {
     char location[sizeof("/api/v1/principals/token/") + SRV_PRINCIPAL_NAME_BYTES];
@@ -363,6 +376,13 @@ static void add_made(struct srv_exchange *exchange, const struct srv_principal *
         rc = srv_principals_add(principals, principal);
     }
     (void)pthread_mutex_unlock(&changes);
+    if (rc == 0) {
+        audit(exchange, "principal added", principal, "all");
+    }
+    if (rc == 0 && first) {
+        kn_log_info("the open mode ends: from now on everybody needs credentials",
+                    kn_str("first", principal->name));
+    }
     if (locks_out) {
         srv_answer_error(exchange, 409, SRV_API_CONFLICT,
                          "the first one closes the open mode: it must have the grant \"admin\" and "
@@ -475,6 +495,15 @@ static void answer_changed(struct srv_exchange *exchange, int rc,
     }
 }
 
+/* For the audit: what, not to what. */
+static const char *names_of(const struct principal_body *body) {
+    static const char *const names[] = {
+        "nothing", "password",         "expires",         "password, expires",
+        "grants",  "password, grants", "expires, grants", "password, expires, grants"};
+    return names[(body->password != NULL ? 1 : 0) + (body->expires != NULL ? 2 : 0) +
+                 (body->grants.count > 0 ? 4 : 0)];
+}
+
 static void change_read(struct srv_exchange *exchange, const struct principal_body *body,
                         const struct srv_principal *change) {
     (void)pthread_mutex_lock(&changes);
@@ -484,7 +513,11 @@ static void change_read(struct srv_exchange *exchange, const struct principal_bo
     } else if (found != NULL) {
         struct srv_principal changed = *found;
         put_change(body, change, &changed);
-        answer_changed(exchange, replace_principal(exchange, found, &changed), &changed);
+        int rc = replace_principal(exchange, found, &changed);
+        if (rc == 0) {
+            audit(exchange, "principal changed", found, names_of(body));
+        }
+        answer_changed(exchange, rc, &changed);
         srv_wipe(&changed, sizeof(changed));
     }
     srv_principal_unref(found);
@@ -515,6 +548,12 @@ static void remove_principal(struct srv_exchange *exchange) {
         int rc = srv_principals_remove(principals, found->kind, found->name);
         if (rc == 0) {
             bool open = srv_principals_count(principals) == 0;
+            audit(exchange, "principal removed", found, "all");
+            if (open) {
+                kn_log_warn("nobody has credentials any more: whoever is on this machine may do "
+                            "everything",
+                            kn_str("last", found->name));
+            }
             srv_answer_json(exchange, 200, json_pack("{s:b}", "open_mode", open));
         } else {
             srv_answer_failure(exchange, rc, "removing the principal");

@@ -3,12 +3,15 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
+#include "base/path.h"
 #include "server/api/api_inner.h"
+#include "server/events.h"
 #include "server/json/json.h"
 #include "server/live.h"
 #include "server/server.h"
@@ -25,13 +28,14 @@ struct live_list {
 
 /* Who it is and from where is for those who manage the stream. */
 static json_t *live_json(const struct srv_live_info *info, bool shows_peer) {
-    return json_pack("{s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "id", srv_json_u64(info->id),
-                     "protocol", info->protocol, "stream",
-                     info->stream[0] == '\0' ? json_null() : srv_json_text(info->stream), "peer",
-                     shows_peer ? srv_json_text(info->peer) : json_null(), "principal",
-                     shows_peer ? srv_json_text(info->principal) : json_null(), "since",
-                     srv_json_time(info->since), "bytes", srv_json_u64(info->bytes), "fragments",
-                     srv_json_u64(info->fragments), "bytes_per_s", srv_json_u64(info->bytes_per_s));
+    return json_pack(
+        "{s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "id", srv_json_u64(info->id), "protocol",
+        info->protocol, "stream",
+        info->stream[0] == '\0' ? json_null() : srv_json_text(info->stream), "peer",
+        shows_peer ? srv_json_text(info->peer) : json_null(), "principal",
+        shows_peer && info->principal[0] != '\0' ? srv_json_text(info->principal) : json_null(),
+        "since", srv_json_time(info->since), "bytes", srv_json_u64(info->bytes), "fragments",
+        srv_json_u64(info->fragments), "bytes_per_s", srv_json_u64(info->bytes_per_s));
 }
 
 static int put_live(const struct srv_live_info *info, void *user) {
@@ -97,12 +101,6 @@ static void list_stream_live(struct srv_exchange *exchange) {
 
 /* ---- the server ---- */
 
-static const char *const health_names[] = {
-    [FRAG_STORE_FINE] = "fine",
-    [FRAG_STORE_DISK_FULL] = "disk full",
-    [FRAG_STORE_FAILING] = "failing",
-};
-
 struct disks {
     json_t *list;
     bool shows_paths;
@@ -133,14 +131,16 @@ static json_t *store_json(struct frag_store *store, bool shows_paths) {
                      srv_json_u64(stats.streams), "reels", srv_json_u64(stats.reels), "fragments",
                      srv_json_u64(stats.fragments), "bytes", srv_json_u64(stats.bytes),
                      "deleted_reels", srv_json_u64(stats.deleted_reels), "deleted_bytes",
-                     srv_json_u64(stats.deleted_bytes), "memory_used",
-                     srv_json_u64(stats.memory_used), "memory_max", srv_json_u64(stats.memory_max),
-                     "disks", disks_json(store, shows_paths));
+                     srv_json_u64(stats.deleted_bytes), "memory_used_bytes",
+                     srv_json_u64(stats.memory_used), "memory_max_bytes",
+                     srv_json_u64(stats.memory_max), "disks", disks_json(store, shows_paths));
 }
 
 static json_t *place_json(const struct srv_config *config) {
+    char path[PATH_MAX];
+    bool has_file = config->path != NULL && kn_path_absolute(config->path, path) == 0;
     return json_pack("{s:o, s:o}", "data", srv_json_text(config->data), "file",
-                     config->path == NULL ? json_null() : srv_json_text(config->path));
+                     has_file ? srv_json_text(path) : json_null());
 }
 
 /* Everybody sees whether it works; what is stored as a whole, those who may list all; where, the
@@ -153,7 +153,7 @@ static json_t *server_json(struct srv_exchange *exchange, const struct srv_confi
     return json_pack(
         "{s:s, s:o, s:o, s:s, s:b, s:b, s:o, s:o, s:o}", "version", KINORA_VERSION, "started",
         srv_json_time(world->started), "now", srv_json_time(srv_api_now(exchange)), "health",
-        health_names[stats.health], "clock_in_doubt", stats.clock_in_doubt, "open_mode",
+        srv_events_health(world->events)->word, "clock_in_doubt", stats.clock_in_doubt, "open_mode",
         srv_gate_is_open(world->gate), "url", srv_json_text(srv_exchange_base_url(exchange)),
         "store", lists ? store_json(world->store, administers) : json_null(), "place",
         administers ? place_json(config) : json_null());

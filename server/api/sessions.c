@@ -62,6 +62,7 @@ static void answer_session(struct srv_exchange *exchange, const struct srv_princ
         srv_answer_failure(exchange, rc, "making a session");
         return;
     }
+    srv_api_audit(exchange, "session made", kn_str("user", user->name));
     set_cookie(exchange, session, (expires.ns - now.ns) / KN_NS_PER_S);
     srv_answer_json(exchange, 200,
                     json_pack("{s:s, s:o}", "token", session, "expires", srv_json_time(expires)));

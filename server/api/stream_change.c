@@ -126,6 +126,7 @@ static void answer_created(struct srv_exchange *exchange, const char *name, int 
     case 0:
         (void)snprintf(location, sizeof(location), "/api/v1/streams/%s", name);
         srv_answer_field(exchange, "Location", location);
+        srv_api_audit(exchange, "stream created", kn_str("stream", name));
         srv_api_answer_stream(exchange, 201, stream);
         break;
     case -EEXIST:
@@ -203,6 +204,7 @@ static int replace_tags(struct frag_stream *stream, const struct frag_stream_inf
 static void answer_changed(struct srv_exchange *exchange, int rc, struct frag_stream *stream) {
     switch (rc) {
     case 0:
+        srv_api_audit(exchange, "stream changed", kn_str("stream", frag_stream_name(stream)));
         srv_api_answer_stream(exchange, 200, stream);
         break;
     case -ESTALE:
@@ -328,6 +330,7 @@ static void delete_stream(struct srv_exchange *exchange, struct frag_stream *str
                           const char *version) {
     int rc = frag_stream_delete(stream, version);
     if (rc == 0) {
+        srv_api_audit(exchange, "stream deleted", kn_str("stream", frag_stream_name(stream)));
         srv_answer_empty(exchange, 204);
     } else if (rc == -EPERM) {
         srv_answer_error(exchange, 409, SRV_API_CONFLICT,

@@ -10,6 +10,8 @@
 #include "server/api/api_inner.h"
 #include "server/json/json.h"
 
+#define NAME_LETTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
+
 /* ---- streams ---- */
 
 static int put_stream(struct srv_exchange *exchange, struct srv_api_list *list,
@@ -33,6 +35,10 @@ static void list_streams(struct srv_exchange *exchange) {
     struct frag_store *store = srv_exchange_world(exchange)->store;
     struct srv_api_list list;
     if (!SRV_API_ONLY(exchange, "limit", "after") || !srv_api_list_begin(exchange, &list)) {
+        return;
+    }
+    if (strspn(list.after, NAME_LETTERS) != strlen(list.after)) {
+        srv_api_list_refuse(exchange, &list);
         return;
     }
     int rc = 0;

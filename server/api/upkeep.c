@@ -165,8 +165,12 @@ static bool read_when(struct srv_exchange *exchange, const char *name, const cha
 }
 
 static void answer_held(struct srv_exchange *exchange, int rc, const struct frag_hold *hold) {
+    char location[sizeof("/api/v1/holds/") + ID_TEXT_BYTES], id[ID_TEXT_BYTES];
     switch (rc) {
     case 0:
+        (void)snprintf(location, sizeof(location), "/api/v1/holds/%s", id_text(hold->id, id));
+        srv_answer_field(exchange, "Location", location);
+        srv_api_audit(exchange, "hold added", kn_str("stream", hold->stream), kn_str("hold", id));
         srv_answer_json(exchange, 201, hold_json(hold));
         break;
     case -EINVAL:
@@ -214,7 +218,7 @@ static void add_hold(struct srv_exchange *exchange) {
 
 struct hold_search {
     const uint8_t *id;
-    char stream[FRAG_STREAM_NAME_BYTES];
+    struct frag_hold *hold;
 };
 
 static int match_hold(const struct frag_hold *hold, void *user) {
@@ -222,30 +226,49 @@ static int match_hold(const struct frag_hold *hold, void *user) {
     if (memcmp(hold->id, search->id, FRAG_ID_BYTES) != 0) {
         return 0;
     }
-    memcpy(search->stream, hold->stream, sizeof(search->stream));
+    *search->hold = *hold;
     return -EEXIST; /* found: no more are wanted */
 }
 
-static void remove_hold(struct srv_exchange *exchange) {
-    struct frag_store *store = srv_exchange_world(exchange)->store;
+/* The one at {hold}, where its stream may be listed; false: it has answered. */
+static bool find_hold(struct srv_exchange *exchange, struct frag_hold *ret_hold) {
     uint8_t id[FRAG_ID_BYTES];
-    struct hold_search search = {.id = id};
-    if (!SRV_API_ONLY(exchange, NULL)) {
-        return;
-    }
+    struct hold_search search = {.id = id, .hold = ret_hold};
     int rc = read_id(srv_exchange_parameter(exchange, "hold"), id)
-                 ? frag_hold_each(store, match_hold, &search)
+                 ? frag_hold_each(srv_exchange_world(exchange)->store, match_hold, &search)
                  : 0;
-    if (rc == 0 || (rc == -EEXIST && !srv_api_may(exchange, SRV_ACTION_LIST, search.stream))) {
+    if (rc == 0 || (rc == -EEXIST && !srv_api_may(exchange, SRV_ACTION_LIST, ret_hold->stream))) {
         srv_answer_error(exchange, 404, SRV_API_NOT_FOUND, "there is no such hold");
+        return false;
+    }
+    if (rc != -EEXIST) {
+        srv_answer_failure(exchange, rc, "finding the hold");
+        return false;
+    }
+    return true;
+}
+
+static void show_hold(struct srv_exchange *exchange) {
+    struct frag_hold hold;
+    if (SRV_API_ONLY(exchange, NULL) && find_hold(exchange, &hold)) {
+        srv_answer_json(exchange, 200, hold_json(&hold));
+    }
+}
+
+static void remove_hold(struct srv_exchange *exchange) {
+    struct frag_hold hold;
+    char id[ID_TEXT_BYTES];
+    if (!SRV_API_ONLY(exchange, NULL) || !find_hold(exchange, &hold)) {
         return;
     }
-    if (rc == -EEXIST && !srv_api_may(exchange, SRV_ACTION_HOLD, search.stream)) {
+    if (!srv_api_may(exchange, SRV_ACTION_HOLD, hold.stream)) {
         srv_answer_error(exchange, 403, SRV_API_DENIED, "not with these grants");
         return;
     }
-    rc = rc == -EEXIST ? frag_hold_remove(store, id) : rc;
+    int rc = frag_hold_remove(srv_exchange_world(exchange)->store, hold.id);
     if (rc == 0) {
+        srv_api_audit(exchange, "hold removed", kn_str("stream", hold.stream),
+                      kn_str("hold", id_text(hold.id, id)));
         srv_answer_empty(exchange, 204);
     } else {
         srv_answer_failure(exchange, rc, "removing the hold");
@@ -303,7 +326,7 @@ static void show_plan(struct srv_exchange *exchange) {
     struct srv_api_list list;
     until.ns += PLAN_DEFAULT_NS;
     if (!SRV_API_ONLY(exchange, "until", "limit", "after") ||
-        !srv_api_when(exchange, "until", until, &until) || !srv_api_list_begin(exchange, &list)) {
+        !srv_api_until(exchange, "until", until, &until) || !srv_api_list_begin(exchange, &list)) {
         return;
     }
     struct plan plan = {.list = &list,
@@ -354,6 +377,8 @@ static void run_retention(struct srv_exchange *exchange) {
         }
         struct frag_store_stats before = frag_store_stats(store);
         int rc = frag_retention_run(store);
+        srv_api_audit(exchange, "retention run",
+                      kn_str("confirm_clock", body.confirm_clock ? "true" : "false"));
         if (rc == 0) {
             answer_run(exchange, &before);
         } else {
@@ -371,6 +396,11 @@ static const struct srv_route rows[] = {
      .path = "/api/v1/holds",
      .access = SRV_SIGNED_IN,
      .handle = list_holds},
+    {.name = "DescribeHold",
+     .method = SRV_HTTP_GET,
+     .path = "/api/v1/holds/{hold}",
+     .access = SRV_SIGNED_IN,
+     .handle = show_hold},
     {.name = "RemoveHold",
      .method = SRV_HTTP_DELETE,
      .path = "/api/v1/holds/{hold}",

@@ -6,6 +6,7 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "server/auth/door_inner.h"
 #include "server/auth/principals_inner.h"
 
@@ -251,6 +252,11 @@ void srv_gate_decide_password(struct srv_gate *gate, const struct srv_peer *peer
         give_back(gate, peer);
     }
     if (rc < 0) {
+        if (rc == -EACCES || rc == -EKEYEXPIRED) {
+            kn_log_warn("sign-in refused", kn_str("user", name), kn_str("peer", peer->address),
+                        kn_str("because", rc == -EACCES ? "name or password is wrong"
+                                                        : "the user's time is over"));
+        }
         refuse_password(answer, rc);
         return;
     }

@@ -48,7 +48,7 @@ struct srv_hub {
     size_t turn; /* where telling goes on */
     unsigned until_server;
     unsigned unanswered; /* looks in a row to which loops or workers gave no sign */
-    const char *problem;
+    const struct srv_health *health;
     bool idle; /* nobody reads: changes are not rendered */
 };
 
@@ -268,16 +268,25 @@ static void forget_changes(struct srv_hub *hub) {
 
 /* ---- the server ---- */
 
-static const char *find_problem(const struct srv_hub *hub, const struct frag_store_stats *stats) {
+static const struct srv_health well = {"ok", NULL};
+static const struct srv_health unwritable = {
+    "failing", "index or journal of the store cannot be written: nothing is acknowledged"};
+static const struct srv_health full = {
+    "disk full", "no storage directory has the room that min_free keeps: nothing is recorded"};
+static const struct srv_health stuck = {"failing",
+                                        "loops or workers of the HTTP server stand still"};
+
+static const struct srv_health *find_health(const struct srv_hub *hub,
+                                            const struct frag_store_stats *stats) {
     switch (stats->health) {
     case FRAG_STORE_FAILING:
-        return "index or journal of the store cannot be written: nothing is acknowledged";
+        return &unwritable;
     case FRAG_STORE_DISK_FULL:
-        return "no storage directory has room: nothing is recorded";
+        return &full;
     case FRAG_STORE_FINE:
         break;
     }
-    return hub->unanswered >= 2 ? "loops or workers of the HTTP server stand still" : NULL;
+    return hub->unanswered >= 2 ? &stuck : &well;
 }
 
 static int add_folder(const struct frag_folder_info *info, void *user) {
@@ -295,12 +304,12 @@ static json_t *server_json(const struct srv_hub *hub, const struct frag_store_st
         return NULL;
     }
     return json_pack("{s:s, s:s?, s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:o}", "health",
-                     hub->problem == NULL ? "ok" : "failing", "reason", hub->problem, "started",
+                     hub->health->word, "reason", hub->health->reason, "started",
                      srv_json_time(hub->events->world->started), "streams",
                      srv_json_u64(stats->streams), "fragments", srv_json_u64(stats->fragments),
                      "bytes", srv_json_u64(stats->bytes), "clock_in_doubt", stats->clock_in_doubt,
-                     "memory_used", srv_json_u64(stats->memory_used), "memory_max",
-                     srv_json_u64(stats->memory_max), "storage", folders);
+                     "memory_used_bytes", srv_json_u64(stats->memory_used), "memory_max_bytes",
+                     srv_json_u64(stats->memory_max), "disks", folders);
 }
 
 /* Waits, for at most ANSWER_NS: this thread has nothing more urgent, and no loop stands behind it.
@@ -319,13 +328,14 @@ static void look_at_server(struct srv_hub *hub) {
         look_at_http(hub);
     }
     struct frag_store_stats stats = frag_store_stats(events->world->store);
-    const char *problem = find_problem(hub, &stats);
-    bool other = problem != hub->problem;
-    hub->problem = problem;
-    atomic_store(&events->problem, problem);
+    const struct srv_health *health = find_health(hub, &stats);
+    bool other = health != hub->health;
+    hub->health = health;
+    atomic_store(&events->health, health);
     atomic_store(&events->beat_ns, srv_events_now_ns(events));
-    if (other && problem != NULL) {
-        kn_log_error("the server is failing", kn_str("reason", problem));
+    if (other && health != &well) {
+        kn_log_error("the server is not well", kn_str("health", health->word),
+                     kn_str("reason", health->reason));
     } else if (other) {
         kn_log_info("the server is well again", kn_str("health", "ok"));
     }
@@ -365,6 +375,7 @@ int srv_hub_create(struct srv_events *events, struct srv_hub **ret_hub) {
         return -ENOMEM;
     }
     hub->events = events;
+    hub->health = &well;
     (void)pthread_mutex_init(&hub->lock, NULL);
     struct kn_loop_config config = kn_loop_config_defaults();
     config.name = "events";

@@ -30,8 +30,8 @@ struct srv_events {
     size_t reader_count;
     int64_t last_reader_ns; /* when there was one, monotonic; 0: never */
 
-    _Atomic(const char *) problem; /* a literal; NULL: none */
-    atomic_int_least64_t beat_ns;  /* when the hub ticked last, monotonic; 0: not yet */
+    _Atomic(const struct srv_health *) health;
+    atomic_int_least64_t beat_ns; /* when the hub ticked last, monotonic; 0: not yet */
 };
 
 int64_t srv_events_now_ns(const struct srv_events *events);

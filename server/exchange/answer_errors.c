@@ -53,6 +53,7 @@ void srv_answer_error(struct srv_exchange *exchange, int status, const char *cod
     }
     /* What of it came from outside may be no text, and it may have been cut within a character. */
     (void)kn_text_plain(message, sizeof(message), plain, sizeof(plain));
+    (void)kn_text_plain(plain, sizeof(plain), exchange->reason, sizeof(exchange->reason));
     srv_answer_json(exchange, status, shape(exchange, status, code, plain));
 }
 

@@ -227,6 +227,7 @@ struct srv_exchange {
     /* The answer. */
     struct srv_worker *worker;
     struct srv_answer answer;
+    char reason[128]; /* of an error, for the log; cut is fine */
     struct srv_http_response response;
     bool head_written, busy;
     /* The flow. */

@@ -197,6 +197,7 @@ static size_t format(const struct srv_request_line *line, char *text, size_t roo
         kn_str("route", exchange->match.route == NULL ? "-" : exchange->match.route->name),
         kn_str("fault",
                exchange->fault == SRV_HTTP_FINE ? "-" : srv_http_fault_name(exchange->fault)),
+        kn_str("reason", exchange->reason[0] == '\0' ? "-" : exchange->reason),
     };
     return kn_log_format(text, room, line->now, KN_LOG_INFO, "request", fields, KN_COUNT(fields));
 }

@@ -58,6 +58,7 @@ static inline int api_setup(void **state) {
     gate.keyfile = &world->keyfile;
     assert_int_equal(srv_gate_create(&gate, &world->gate), 0);
     assert_int_equal(srv_sources_create(world, &world->sources), 0);
+    assert_int_equal(srv_events_create(world, &world->events), 0);
     const struct srv_config_said said = {0};
     assert_int_equal(srv_config_parse(api_config, sizeof(api_config) - 1, api->store->folder, NULL,
                                       &said, NULL, NULL, &world->config),
@@ -73,6 +74,7 @@ static inline int api_teardown(void **state) {
     struct api *api = *state;
     srv_config_unref(api->world.config);
     srv_sources_destroy(api->world.sources);
+    srv_events_destroy(api->world.events);
     srv_gate_destroy(api->world.gate);
     srv_principals_close(api->world.principals);
     srv_live_destroy(api->world.live);

@@ -345,6 +345,7 @@ static void create_fails(void **state) {
         fault.fail_at = k;
         fault.fail_error = -ENOSPC;
         fault.torn = true;
+        fault.fail_count = k == 5 ? 2 : 1; /* ahead, then just what is written */
         assert_int_equal(load_create(&fault.io, 0, &load, &reel), -ENOSPC);
         assert_null(mem_io_peek(mem, load.path, &size));
         fault_io_finish(&fault);

@@ -14,14 +14,22 @@ static void quiet(const char *line, size_t bytes, void *user) {
 
 /* How full the disk claims to be. */
 static uint64_t claimed_free;
+static uint64_t claimed_total;
+static uint64_t room_most; /* more at once is not there to allocate */
 static struct frag_io claiming;
 static int claim_space(struct frag_io *io, const char *path, uint64_t *ret_free,
                        uint64_t *ret_total) {
     (void)io;
     (void)path;
     *ret_free = claimed_free;
-    *ret_total = 1000u << 20;
+    *ret_total = claimed_total;
     return 0;
+}
+static int claim_room(struct frag_io *io, int fd, uint64_t offset, uint64_t bytes) {
+    (void)io;
+    (void)fd;
+    (void)offset;
+    return bytes > room_most ? -ENOSPC : 0;
 }
 
 static int setup(void **state) {
@@ -29,7 +37,10 @@ static int setup(void **state) {
     struct world *world = *state;
     claiming = *frag_io_system();
     claiming.space = claim_space;
+    claiming.allocate = claim_room;
     claimed_free = 900u << 20;
+    claimed_total = 1000u << 20;
+    room_most = UINT64_MAX;
     fault_io_init(&fault, &claiming);
     world->config.io = &fault.io;
     world_open(world);
@@ -228,6 +239,66 @@ static void a_full_disk_stops_and_goes_on(void **state) {
     assert_int_equal(world_check(world, "door"), recording.acks.durable);
 }
 
+/* What reels allocate ahead is not there any more; what they write is. */
+static void a_nearly_full_disk_takes_what_fits(void **state) {
+    struct world *world = *state;
+    struct recording recording;
+    room_most = 1u << 20;
+    begin(&recording, world, "door");
+    camera_send(&recording.camera, recording.writer, 500);
+    end(&recording);
+    assert_int_equal(frag_store_flush(world->store), 0);
+    assert_int_equal(recording.acks.failed, 0);
+    assert_true(recording.acks.durable >= 10);
+    assert_int_equal(frag_store_stats(world->store).health, FRAG_STORE_FINE);
+    assert_int_equal(count_gaps(world, "door", FRAG_GAP_DISK_FULL), 0);
+}
+
+/* The look a second later still sees more than min_free, but not the room that was missing. */
+static void no_room_lasts_until_there_is_some(void **state) {
+    struct world *world = *state;
+    world_close(world);
+    world->config.min_free_bytes = 1u << 20;
+    world_open(world);
+    struct recording recording;
+    begin(&recording, world, "door");
+    claimed_free = 6u << 20;
+    room_most = 0;
+    kn_log_set_sink(quiet, NULL);
+    for (unsigned i = 0; i < 60; i++) { /* a minute, and far more fragments than failures */
+        camera_send(&recording.camera, recording.writer, 50);
+        fake_clock_advance(&world->clock, KN_NS_PER_S);
+        assert_int_equal(frag_store_flush(world->store), 0);
+        assert_true(i < 3 || frag_store_stats(world->store).health == FRAG_STORE_DISK_FULL);
+    }
+    kn_log_set_sink(NULL, NULL);
+    assert_true(recording.acks.failed < 5);
+    assert_int_equal(count_gaps(world, "door", FRAG_GAP_DISK_FULL), 1);
+    claimed_free = 16u << 20;
+    room_most = UINT64_MAX;
+    fake_clock_advance(&world->clock, 2 * KN_NS_PER_S);
+    assert_int_equal(frag_store_flush(world->store), 0);
+    assert_int_equal(frag_store_stats(world->store).health, FRAG_STORE_FINE);
+    end(&recording);
+}
+
+/* So that retention, which takes whole reels, has some to take. */
+static void a_small_disk_has_small_reels(void **state) {
+    struct world *world = *state;
+    claimed_total = 2u << 20;
+    fake_clock_advance(&world->clock, 2 * KN_NS_PER_S);
+    assert_int_equal(frag_store_flush(world->store), 0);
+    struct recording recording;
+    begin(&recording, world, "door");
+    camera_send(&recording.camera, recording.writer, 2000);
+    end(&recording);
+    assert_int_equal(frag_store_flush(world->store), 0);
+    struct frag_store_stats stats = frag_store_stats(world->store);
+    assert_true(stats.reels > 1);
+    assert_true(stats.bytes / stats.reels <= (2u << 20) / 32 + (64u << 10));
+    assert_int_equal(world_check(world, "door"), recording.acks.durable);
+}
+
 /* A disk whose every operation fails costs each of its streams a gap; they go on in another one. */
 static void another_directory_takes_over(void **state) {
     struct world *world = *state;
@@ -291,8 +362,13 @@ int main(void) {
     kn_log_set_sink(quiet, NULL);
     const struct CMUnitTest tests[] = {
 #define FAULT_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-        FAULT_TEST(a_failed_sync_is_final),        FAULT_TEST(every_failure_costs_little),
-        FAULT_TEST(a_full_disk_stops_and_goes_on), FAULT_TEST(another_directory_takes_over),
+        FAULT_TEST(a_failed_sync_is_final),
+        FAULT_TEST(every_failure_costs_little),
+        FAULT_TEST(a_full_disk_stops_and_goes_on),
+        FAULT_TEST(a_nearly_full_disk_takes_what_fits),
+        FAULT_TEST(no_room_lasts_until_there_is_some),
+        FAULT_TEST(a_small_disk_has_small_reels),
+        FAULT_TEST(another_directory_takes_over),
         FAULT_TEST(a_read_only_journal_refuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

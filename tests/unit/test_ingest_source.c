@@ -184,6 +184,7 @@ static void test_comes_back(void **state) {
     status = wait_until(world, has_fragments);
     assert_int_equal(status.state, ING_SOURCE_RUNNING);
     assert_int_equal(status.starts, 2);
+    assert_string_equal(status.problem, "");
     gaps = look_at_gaps(world);
     assert_int_equal(gaps.count, 1);
     assert_int_equal(gaps.open, 0);

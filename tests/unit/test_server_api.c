@@ -1,3 +1,4 @@
+#include "base/log.h"
 #include "tests/unit/server_api_world.h"
 
 /* ---- streams ---- */
@@ -34,6 +35,7 @@ static void test_queries_are_strict(void **state) {
     }
     EXPECT(api, 400, .name = "ListStreams", .as = &api->admin, .query = "form=1");
     assert_non_null(strstr(api_told.text, "form"));
+    EXPECT(api, 400, .name = "ListStreams", .as = &api->admin, .query = "after=a%20b");
     EXPECT(api, 200, .name = "ListStreams", .as = &api->admin,
            .query = "X-Amz-Signature=1&limit=1000");
     static const char *const places[] = {"after=x", "after=x:1", "after=x:1:0", "after=x:1:1y"};
@@ -204,6 +206,14 @@ static void test_holds(void **state) {
     assert_string_equal(api_text("stream"), "gate");
     (void)snprintf(id, sizeof(id), "%s", api_text("id"));
     assert_int_equal(strlen(id), 32);
+    char location[80];
+    (void)snprintf(location, sizeof(location), "Location: /api/v1/holds/%s\n", id);
+    assert_non_null(strstr(api_told.fields, location));
+    EXPECT(api, 200, .name = "DescribeHold", .as = &api->keeper, .hold = id);
+    assert_string_equal(api_text("id"), id);
+    assert_string_equal(api_text("reason"), "theft");
+    EXPECT(api, 404, .name = "DescribeHold", .as = &api->viewer, .hold = id);
+    EXPECT(api, 404, .name = "DescribeHold", .as = &api->keeper, .hold = "0123");
     for (unsigned i = 0; i < 3; i++) {
         EXPECT(api, 201, .name = "AddHold", .as = &api->keeper, .stream = "gate",
                .body = "{'clock':'server','from':'-1h','to':'now'}");
@@ -237,6 +247,44 @@ static void test_holds(void **state) {
     EXPECT(api, 404, .name = "RemoveHold", .as = &api->keeper, .hold = id);
 }
 
+static char audited[8192];
+static void take_line(const char *line, size_t bytes, void *user) {
+    (void)user;
+    size_t used = strlen(audited);
+    (void)snprintf(audited + used, sizeof(audited) - used, "%.*s", (int)bytes, line);
+}
+
+static void test_changes_leave_a_line_with_who(void **state) {
+    struct api *api = *state;
+    audited[0] = '\0';
+    kn_log_set_sink(take_line, NULL);
+    EXPECT(api, 201, .name = "CreateStream", .as = &api->admin, .body = "{'name':'gate'}");
+    EXPECT(api, 200, .name = "UpdateStream", .as = &api->admin, .stream = "gate",
+           .body = "{'target':'5s'}");
+    EXPECT(api, 201, .name = "AddHold", .as = &api->keeper, .stream = "gate",
+           .body = "{'from':'-1h','to':'now'}");
+    char id[40];
+    (void)snprintf(id, sizeof(id), "%s", api_text("id"));
+    EXPECT(api, 204, .name = "RemoveHold", .as = &api->keeper, .hold = id);
+    EXPECT(api, 204, .name = "DeleteStream", .as = &api->admin, .stream = "gate");
+    EXPECT(api, 404, .name = "DeleteStream", .as = &api->admin, .stream = "gate");
+    EXPECT(api, 200, .name = "RunRetention", .as = &api->admin, .body = "{}");
+    kn_log_set_sink(NULL, NULL);
+    static const char *const wanted[] = {"did=\"stream created\" principal=root kind=user peer=",
+                                         "did=\"stream changed\"",
+                                         "did=\"hold added\" principal=keeper",
+                                         "did=\"hold removed\" principal=keeper",
+                                         "did=\"stream deleted\" principal=root",
+                                         "did=\"retention run\" principal=root"};
+    const char *at = audited;
+    for (size_t i = 0; i < KN_COUNT(wanted); i++) {
+        at = strstr(at, wanted[i]);
+        assert_non_null(at);
+    }
+    assert_non_null(strstr(audited, id));
+    assert_null(strstr(at, "did=\"stream deleted\"")); /* what was refused is no change */
+}
+
 static void test_retention(void **state) {
     struct api *api = *state;
     for (unsigned i = 0; i < 3; i++) {
@@ -254,6 +302,8 @@ static void test_retention(void **state) {
     assert_int_equal(json_integer_value(json_object_get(api_told.json, "total_reels")), reels);
     assert_string_equal(api_row_text("reels", 0, "cause"), "age");
     assert_string_not_equal(api_row_text("reels", 0, "path"), "(no text)");
+    EXPECT(api, 200, .name = "PlanRetention", .as = &api->admin, .query = "until=5h");
+    assert_int_equal(api_rows("reels"), reels);
     EXPECT(api, 200, .name = "PlanRetention", .as = &api->keeper, .query = "until=%2b5h");
     assert_string_equal(api_row_text("reels", 0, "path"), "(no text)");
     assert_int_equal(api_walk(api, (struct ask){.name = "PlanRetention", .as = &api->keeper},
@@ -323,7 +373,8 @@ static void test_health_follows_the_last_fragment(void **state) {
 static void test_the_server_tells_each_what_is_theirs(void **state) {
     struct api *api = *state;
     EXPECT(api, 200, .name = "DescribeServer", .as = &api->admin);
-    assert_string_equal(api_text("health"), "fine");
+    /* Nothing watches it here. */
+    assert_string_equal(api_text("health"), "failing");
     assert_true(json_is_true(json_object_get(api_told.json, "open_mode")));
     json_t *place = json_object_get(api_told.json, "place");
     assert_non_null(strstr(json_string_value(json_object_get(place, "data")), "store"));
@@ -353,6 +404,7 @@ int main(void) {
         API_TEST(test_fragments_and_gaps_come_in_parts),
         API_TEST(test_gaps_that_begin_at_once_are_all_told),
         API_TEST(test_holds),
+        API_TEST(test_changes_leave_a_line_with_who),
         API_TEST(test_retention),
         API_TEST(test_live),
         API_TEST(test_health_follows_the_last_fragment),

@@ -1,3 +1,4 @@
+#include "base/log.h"
 #include "tests/unit/server_api_world.h"
 
 #define PASSWORD "correct horse"
@@ -33,7 +34,7 @@ static void test_secrets_are_shown_once_and_work(void **state) {
     const struct srv_principal *found = NULL;
     add_root(api);
     EXPECT(api, 201, .name = "AddPrincipal", .as = &api->admin,
-           .body = "{'kind':'key','name':'cam','grants':['record:door'],'expires':'+30d'}");
+           .body = "{'kind':'key','name':'cam','grants':['record:door'],'expires':'30d'}");
     assert_int_equal(
         srv_principals_find_key(api->world.principals, api_text("access_key"), now, &found), 0);
     assert_int_equal(strlen(api_text("secret")), found->secret_bytes);
@@ -223,9 +224,48 @@ static void test_too_many_passwords(void **state) {
     fail_msg("nobody stopped it");
 }
 
+static char logged[8192];
+static void take_line(const char *line, size_t bytes, void *user) {
+    (void)user;
+    size_t used = strlen(logged);
+    (void)snprintf(logged + used, sizeof(logged) - used, "%.*s", (int)bytes, line);
+}
+
+static void expect_logged(const char *text) {
+    assert_non_null(strstr(logged, text));
+    logged[0] = '\0';
+}
+
+/* Who came, who went, and when everybody may do everything: never secrets. */
+static void test_changes_are_logged(void **state) {
+    struct api *api = *state;
+    kn_log_set_sink(take_line, NULL);
+    logged[0] = '\0';
+    EXPECT(api, 201, .name = "AddPrincipal", .as = &api->admin,
+           .body = "{'kind':'user','name':'ann','grants':['admin'],'password':'blue horses'}");
+    assert_non_null(strstr(logged, "the open mode ends"));
+    assert_null(strstr(logged, "blue horses"));
+    expect_logged("did=\"principal added\" principal=root kind=user");
+    EXPECT(api, 200, .name = "UpdatePrincipal", .as = &api->admin, .kind = "user",
+           .principal = "ann", .body = "{'password':'green horses'}");
+    assert_null(strstr(logged, "green horses"));
+    expect_logged("object=ann changed=password");
+    EXPECT(api, 200, .name = "CreateSession", .body = "{'name':'ann','password':'green horses'}");
+    expect_logged("did=\"session made\"");
+    EXPECT(api, 401, .name = "CreateSession", .body = "{'name':'ann','password':'red horses'}");
+    assert_null(strstr(logged, "red horses"));
+    expect_logged("msg=\"sign-in refused\" user=ann");
+    EXPECT(api, 200, .name = "RemovePrincipal", .as = &api->admin, .kind = "user",
+           .principal = "ann");
+    assert_non_null(strstr(logged, "did=\"principal removed\""));
+    expect_logged("level=warn msg=\"nobody has credentials any more");
+    kn_log_set_sink(NULL, NULL);
+}
+
 int main(void) {
 #define API_TEST(test) cmocka_unit_test_setup_teardown(test, api_setup, api_teardown)
     const struct CMUnitTest tests[] = {
+        API_TEST(test_changes_are_logged),
         API_TEST(test_the_first_one_is_an_admin),
         API_TEST(test_secrets_are_shown_once_and_work),
         API_TEST(test_what_cannot_be_is_refused_by_name),

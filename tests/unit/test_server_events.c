@@ -519,12 +519,13 @@ static void await(struct srv_exchange *exchange, const char *text) {
 
 static void the_hub_tells_what_streams_do(void **state) {
     struct server *server = *state;
-    assert_string_equal(srv_events_health(server->world.events), "the server is starting");
+    assert_string_equal(srv_events_health(server->world.events)->reason, "the server is starting");
     struct srv_exchange *exchange = open_reader(server, server->admin, NULL);
     await(exchange, "hello");
     assert_int_equal(srv_events_start(server->world.events), 0);
     await(exchange, "event: server\ndata: {\"health\":\"ok\",\"reason\":null");
-    assert_null(srv_events_health(server->world.events));
+    assert_null(srv_events_health(server->world.events)->reason);
+    assert_string_equal(srv_events_health(server->world.events)->word, "ok");
     assert_true(atomic_load(&source_ticks) > 0);
 
     world_record(server->store, "door", 1, 101);
@@ -545,7 +546,8 @@ static void the_hub_tells_what_streams_do(void **state) {
     /* The hub's clock goes on, its beat does not: as it ticks again at once, that may not be seen;
      * once it is stopped it is. */
     srv_events_stop(server->world.events);
-    assert_string_equal(srv_events_health(server->world.events), "the server is shutting down");
+    assert_string_equal(srv_events_health(server->world.events)->reason,
+                        "the server is shutting down");
     srv_events_stop(server->world.events);
     close_reader(exchange);
 }

@@ -267,10 +267,10 @@ static void without_memory_families_are_left_out(void **state) {
 
 /* ---- a server whose HTTP, sources and events are the test's ---- */
 
-static const char *problem;
-const char *srv_events_health(struct srv_events *events) {
+static struct srv_health health = {"ok", NULL};
+const struct srv_health *srv_events_health(struct srv_events *events) {
     (void)events;
-    return problem;
+    return &health;
 }
 
 bool srv_gate_is_open(struct srv_gate *gate) {
@@ -329,7 +329,7 @@ struct server {
 static int setup(void **state) {
     struct server *server = calloc(1, sizeof(*server));
     assert_non_null(server);
-    problem = NULL;
+    health = (struct srv_health){"ok", NULL};
     (void)world_setup((void **)&server->store);
     world_open(server->store);
     struct srv_world *world = &server->world;
@@ -394,7 +394,7 @@ static void all_metrics_are_right(void **state) {
     expect_line(text, "kinora_producers{stream=\"door\"} 1");
     expect_line(text, "kinora_consumers{stream=\"door\"} 0");
     expect_line(text, "kinora_retention_fragments{stream=\"door\"} 3");
-    expect_line(text, "kinora_store_health{state=\"fine\"} 1");
+    expect_line(text, "kinora_store_health{state=\"ok\"} 1");
     expect_line(text, "kinora_store_fragments_total 3");
     expect_line(text, "kinora_queued_rows 0");
     expect_line(text, "kinora_disk_online{storage=\"0\"} 1");
@@ -438,12 +438,11 @@ static void health_is_open_and_says_little(void **state) {
     assert_int_equal(fake_exchange_status(exchange), 200);
     assert_string_equal(fake_exchange_text(exchange), "{\"status\":\"ok\"}");
     fake_exchange_destroy(exchange);
-    problem = "no storage directory has room: nothing is recorded";
+    health = (struct srv_health){"disk full", "no storage directory has room"};
     exchange = ask(server, "Health");
     assert_int_equal(fake_exchange_status(exchange), 503);
     assert_string_equal(fake_exchange_text(exchange),
-                        "{\"status\":\"failing\",\"reason\":\"no storage directory has room: "
-                        "nothing is recorded\"}");
+                        "{\"status\":\"disk full\",\"reason\":\"no storage directory has room\"}");
     fake_exchange_destroy(exchange);
 }
 
