@@ -48,6 +48,7 @@ const struct cmd_command cmd_config_check = {
         "A line for each problem: file:line:column: what. Exit code 1: there is one.\n\n" FILE_HELP,
     .operands_max = 1,
     .run = run_check,
+    .findings = "the configuration has mistakes",
 };
 
 const struct cmd_command cmd_config_print = {
@@ -57,6 +58,7 @@ const struct cmd_command cmd_config_print = {
     .help = "With defaults and variables in their places; secrets are ***.\n\n" FILE_HELP,
     .operands_max = 1,
     .run = run_print,
+    .findings = "the configuration has mistakes",
 };
 
 const struct cmd_command cmd_config_default = {

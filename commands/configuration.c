@@ -45,6 +45,21 @@ int cmd_config_load(const struct cmd_arguments *arguments, const char *path, FIL
     return loaded(path, srv_config_load(path, environ, &said, tell_problem, out, ret_config));
 }
 
+/* Warnings are the server's, or config check's. */
+static void tell_mistake(const struct srv_config_problem *problem, void *user) {
+    if (!problem->warning) {
+        tell_problem(problem, user);
+    }
+}
+
+int cmd_config_load_place(const struct cmd_arguments *arguments,
+                          const struct srv_config **ret_config) {
+    const struct srv_config_said said = said_by(arguments);
+    int code = loaded(arguments->config, srv_config_load(arguments->config, environ, &said,
+                                                         tell_mistake, stderr, ret_config));
+    return code == EXIT_FINDINGS ? EXIT_FAILED : code; /* 1 is for what the command finds */
+}
+
 /* ---- a demonstration ---- */
 
 /* Where it is installed, and where it is in the sources; from the program's own place. */

@@ -205,17 +205,18 @@ const struct cmd_command cmd_serve = {
     .name = "serve",
     .usage = "[-c FILE] [--data DIR] [--listen ADDRESS:PORT]... [OPTION]...",
     .summary = "Run the server: HTTP, sources, recording, retention.",
-    .help = "Without a file it keeps its store in ./" DATA_DEFAULT " and listens on\n"
-            "127.0.0.1:5466. As long as nobody has credentials, whoever is on this machine may do\n"
-            "everything, and it does not start on other addresses: kinora user add makes the\n"
-            "first. What the command line says goes before KINORA_ variables, and these before\n"
-            "the file; kinora config default prints all keys.\n\n"
-            "SIGTERM and Ctrl-C end it: requests end, what was recorded becomes durable; a second\n"
-            "one ends it at once. SIGHUP reads the file again; one with mistakes changes nothing.\n"
-            "It tells systemd when it is ready and, by its watchdog, that everything still moves.\n"
-            "Exit code 1: the configuration has mistakes; 3: it could not start.\n\n",
+    .help =
+        "Without a file it keeps its store in ./" DATA_DEFAULT " and listens on\n"
+        "127.0.0.1:5466. As long as nobody has credentials, whoever is on this machine may do\n"
+        "everything, and it does not start on other addresses: kinora user add makes the\n"
+        "first. What the command line says goes before KINORA_ variables, and these before\n"
+        "the file; kinora config default prints all keys.\n\n"
+        "SIGTERM and Ctrl-C end it: requests end, what was recorded becomes durable; a second\n"
+        "one ends it at once. SIGHUP reads the file again; one with mistakes changes nothing.\n"
+        "It tells systemd when it is ready and, by its watchdog, that everything still moves.\n\n",
     .options =
         WITH(CONFIG) | WITH(DATA) | WITH(LISTEN) | WITH(STORAGE) | WITH(MIN_FREE) | WITH(DEMO),
     .run = run_serve,
     .reads_config = true,
+    .findings = "the configuration has mistakes",
 };
