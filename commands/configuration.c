@@ -68,6 +68,7 @@ static const char *const clips[] = {
     "/../../sample-media/box.mkv",
 };
 
+/* `clip` is where it should be installed, where it is nowhere. */
 static int find_clip(char clip[static PATH_MAX]) {
     char program[PATH_MAX], path[2 * PATH_MAX];
     ssize_t size = readlink("/proc/self/exe", program, sizeof(program) - 1);
@@ -85,6 +86,8 @@ static int find_clip(char clip[static PATH_MAX]) {
             return 0;
         }
     }
+    int length = snprintf(path, sizeof(path), "%s%s", program, clips[0]);
+    (void)snprintf(clip, PATH_MAX, "%.*s", length < PATH_MAX ? length : PATH_MAX - 1, path);
     return -ENOENT;
 }
 
@@ -118,8 +121,7 @@ int cmd_config_demo(const struct cmd_arguments *arguments, const struct srv_conf
     const struct srv_config_said said = said_by(arguments);
     size_t size = 0;
     if (find_clip(clip) != 0) {
-        fprintf(stderr, "kinora: the sample that --demo plays is not where this program is: "
-                        "share/kinora/demo.mkv\n");
+        fprintf(stderr, "kinora: the sample that --demo plays is not there: %s\n", cmd_plain(clip));
         return EXIT_FAILED;
     }
     char *text = demo_text(clip, &size);

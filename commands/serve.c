@@ -10,8 +10,10 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "commands/ask.h"
 #include "commands/command.h"
 #include "commands/configuration.h"
+#include "commands/help.h"
 #include "commands/log_file.h"
 #include "commands/place.h"
 #include "commands/tell.h"
@@ -166,7 +168,7 @@ static int serve_store(struct serving *serving, const struct srv_config *config)
     int rc = cmd_place_find(serving->arguments, FRAG_STORE_WRITE, &place);
     if (rc == 0) {
         rc = frag_store_open(&place.config, &store, &opening);
-        if (rc != 0) {
+        if (rc != 0 && !(rc == -EBUSY && cmd_ask_in_the_way(&place, "stop it first"))) {
             cmd_place_refused(&place, &opening, rc);
         }
     }
@@ -183,6 +185,10 @@ static int run_serve(const struct cmd_arguments *arguments) {
     struct cmd_arguments there = *arguments;
     struct serving serving = {.arguments = &there};
     const struct srv_config *config = NULL;
+    if (cmd_given(arguments, OPT_DEMO) && cmd_given(arguments, OPT_CONFIG)) {
+        fprintf(stderr, "kinora serve: --demo has a configuration of its own: without --config\n");
+        return cmd_wrong_usage(arguments->command);
+    }
     hold_signals(&serving);
     raise_descriptors();
     int code = load(arguments, &config);

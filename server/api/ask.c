@@ -62,6 +62,25 @@ static void restore_plus(char *text) {
     }
 }
 
+bool srv_api_until(struct srv_exchange *exchange, struct kn_wall fallback,
+                   struct kn_wall *ret_until) {
+    char text[WHEN_BYTES];
+    int rc = srv_exchange_query(exchange, "until", text, sizeof(text));
+    if (rc == -ENOENT) {
+        *ret_until = fallback;
+        return true;
+    }
+    if (rc == 0) {
+        restore_plus(text);
+        rc = kn_when_ahead_parse(text, srv_api_now(exchange), ret_until);
+    }
+    if (rc < 0) {
+        srv_answer_error(exchange, 400, SRV_API_INVALID,
+                         "until: once, 7d, or a time such as 2026-11-20T21:23:40Z");
+    }
+    return rc == 0;
+}
+
 bool srv_api_when(struct srv_exchange *exchange, const char *name, struct kn_wall fallback,
                   struct kn_wall *ret_when) {
     char text[WHEN_BYTES];

@@ -14,9 +14,12 @@ static bool text_valid(const char *text, size_t room, const char *letters) {
     return size > 0 && size < room && strspn(text, letters) == size;
 }
 
+bool srv_principal_name_valid(const char *name) {
+    return text_valid(name, SRV_PRINCIPAL_NAME_BYTES, LETTERS "@");
+}
+
 bool srv_principal_valid_beside_secret(const struct srv_principal *principal) {
-    if (!text_valid(principal->name, sizeof(principal->name), LETTERS "@") ||
-        principal->grant_count > SRV_GRANTS_MAX) {
+    if (!srv_principal_name_valid(principal->name) || principal->grant_count > SRV_GRANTS_MAX) {
         return false;
     }
     for (size_t i = 0; i < principal->grant_count; i++) {

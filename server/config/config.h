@@ -87,6 +87,9 @@ struct srv_config {
 
 extern const struct srv_schema srv_config_schema[];
 
+/* What is wrong with an address of `listen`; NULL: nothing. Pure. */
+const char *srv_config_address_fault(const char *text);
+
 /* What the command line says, over file and variables. NULL or 0: nothing. */
 struct srv_config_said {
     const char *data;
