@@ -11,7 +11,7 @@
 #include "server/server.h"
 
 /* "kinora.yml:3:7: streams.gate.retension: no such key; retention?", as compilers do. */
-static void tell_problem(const struct srv_config_problem *problem, void *user) {
+void cmd_config_tell(const struct srv_config_problem *problem, void *user) {
     FILE *out = user;
     (void)fprintf(out, "%s", cmd_plain(problem->path));
     if (problem->line > 0) {
@@ -42,13 +42,13 @@ static int loaded(const char *path, int rc) {
 int cmd_config_load(const struct cmd_arguments *arguments, const char *path, FILE *out,
                     const struct srv_config **ret_config) {
     const struct srv_config_said said = said_by(arguments);
-    return loaded(path, srv_config_load(path, environ, &said, tell_problem, out, ret_config));
+    return loaded(path, srv_config_load(path, environ, &said, cmd_config_tell, out, ret_config));
 }
 
 /* Warnings are the server's, or config check's. */
 static void tell_mistake(const struct srv_config_problem *problem, void *user) {
     if (!problem->warning) {
-        tell_problem(problem, user);
+        cmd_config_tell(problem, user);
     }
 }
 
@@ -126,8 +126,8 @@ int cmd_config_demo(const struct cmd_arguments *arguments, const struct srv_conf
     }
     char *text = demo_text(clip, &size);
     int rc = text == NULL ? -ENOMEM
-                          : srv_config_parse(text, size, ".", environ, &said, tell_problem, stderr,
-                                             ret_config);
+                          : srv_config_parse(text, size, ".", environ, &said, cmd_config_tell,
+                                             stderr, ret_config);
     free(text);
     return loaded(NULL, rc);
 }

@@ -6,6 +6,8 @@
 
 #include "commands/command.h"
 
+/* A line for a problem, on the FILE that `user` is. */
+void cmd_config_tell(const struct srv_config_problem *problem, void *user);
 /* Reads `path` (NULL: no file) under what the command line says, and tells on `out` what is wrong
  * with it. EXIT_FINE with a new reference, or the exit code. */
 int cmd_config_load(const struct cmd_arguments *arguments, const char *path, FILE *out,
