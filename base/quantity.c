@@ -157,7 +157,11 @@ int kn_when_ahead_parse(const char *text, struct kn_wall now, struct kn_wall *re
     struct kn_wall when;
     int64_t ns;
     if (kn_duration_parse(text, &ns) == 0) {
-        return kn_i64_add(now.ns, ns, &ret_wall->ns) ? 0 : KN_E_MALFORMED;
+        if (!kn_i64_add(now.ns, ns, &ns)) {
+            return KN_E_MALFORMED;
+        }
+        ret_wall->ns = ns;
+        return 0;
     }
     int rc = kn_when_parse(text, now, &when);
     bool bare = text[strspn(text, "0123456789.")] == '\0';

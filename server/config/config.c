@@ -192,6 +192,7 @@ static int check_whole(struct srv_making *making) {
     const struct srv_config *config = making->config;
     bool certificate = config->tls.certificate != NULL, key = config->tls.key != NULL;
     int rc = 0;
+    making->place.line = making->place.column = 0; /* about the whole */
     if (config->listen.count + config->tls.listen.count == 0) {
         rc = srv_making_tell(making, false,
                              "listen: no address, nor one of tls.listen: it would "
