@@ -54,8 +54,11 @@ int cmd_place_find(const struct cmd_arguments *arguments, enum frag_store_mode m
 /* Whose it is, where this user may not: most often the service's. */
 static void tell_owner(const struct cmd_place *place) {
     struct stat found;
-    const struct passwd *owner =
-        stat(place->data, &found) == 0 && found.st_uid != geteuid() ? getpwuid(found.st_uid) : NULL;
+    const struct passwd *owner = NULL;
+    if (stat(place->data, &found) == 0 && found.st_uid != geteuid()) {
+        // NOLINTNEXTLINE(concurrency-mt-unsafe): commands have one thread
+        owner = getpwuid(found.st_uid);
+    }
     if (owner != NULL) {
         fprintf(stderr, "kinora: it belongs to the user %s: be that user (sudo -u %s) or root\n",
                 owner->pw_name, owner->pw_name);
