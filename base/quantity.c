@@ -153,6 +153,25 @@ int kn_when_parse(const char *text, struct kn_wall now, struct kn_wall *ret_wall
     return 0;
 }
 
+int kn_when_ahead_parse(const char *text, struct kn_wall now, struct kn_wall *ret_wall) {
+    struct kn_wall when;
+    int64_t ns;
+    if (kn_duration_parse(text, &ns) == 0) {
+        if (!kn_i64_add(now.ns, ns, &ns)) {
+            return KN_E_MALFORMED;
+        }
+        ret_wall->ns = ns;
+        return 0;
+    }
+    int rc = kn_when_parse(text, now, &when);
+    bool bare = text[strspn(text, "0123456789.")] == '\0';
+    if (rc < 0 || (bare && when.ns <= now.ns)) {
+        return KN_E_MALFORMED;
+    }
+    *ret_wall = when;
+    return 0;
+}
+
 /* ---- writing ---- */
 
 const char *kn_duration_format(int64_t ns, char text[static KN_DURATION_TEXT_BYTES]) {

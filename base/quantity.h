@@ -19,6 +19,11 @@ KN_MUST_CHECK int kn_size_parse(const char *text, uint64_t *ret_bytes);
 /* "now", "-10m" and "+2h" (from `now` on), and what kn_wall_parse reads. */
 KN_MUST_CHECK int kn_when_parse(const char *text, struct kn_wall now, struct kn_wall *ret_wall);
 
+/* Of what lies ahead: "7d" as "+7d", else as kn_when_parse; but no bare number that is past, which
+ * was a duration without its unit. */
+KN_MUST_CHECK int kn_when_ahead_parse(const char *text, struct kn_wall now,
+                                      struct kn_wall *ret_wall);
+
 /* ---- the beginning of a text: how many bytes of it were used, 0: it begins otherwise ---- */
 
 /* "2", "0.5": in billionths, cut off below. */

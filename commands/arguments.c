@@ -31,12 +31,8 @@ static bool take_size(void *user, size_t at, const char *value) {
 /* A time, or how far ahead it is. */
 static bool take_until(void *user, size_t at, const char *value) {
     const struct cmd_arguments *arguments = user;
-    int64_t ahead_ns;
-    if (kn_duration_parse(value, &ahead_ns) < 0) {
-        return take_time(user, at, value);
-    }
     struct kn_wall *when = (struct kn_wall *)((char *)user + at);
-    return !__builtin_add_overflow(arguments->now.ns, ahead_ns, &when->ns);
+    return kn_when_ahead_parse(value, arguments->now, when) == 0;
 }
 
 static bool take_clock(void *user, size_t at, const char *value) {
@@ -131,7 +127,7 @@ static bool take_name(void *user, size_t at, const char *value) {
 static bool take_listen(void *user, size_t at, const char *value) {
     struct cmd_arguments *arguments = user;
     (void)at;
-    if (arguments->listen_count == LISTEN_MAX || value[0] == '\0') {
+    if (arguments->listen_count == LISTEN_MAX || srv_config_address_fault(value) != NULL) {
         return false;
     }
     arguments->listen[arguments->listen_count++] = value;
@@ -184,12 +180,12 @@ const struct kn_option cmd_option_rows[OPTION_COUNT] = {
     [OPT_TARGET] = {"target", 0, "DURATION", "length of fragments aimed at, 1s to 20s; default: 2s",
                     take_target, 0, "a duration from 1s to 20s"},
     [OPT_STORAGE] = {"storage", 0, "DIR", "add a storage directory; several times for several",
-                     take_storage, 0, "a directory, at most 32 of them"},
+                     take_storage, 0, "a directory, at most 15 of them"},
     [OPT_MIN_FREE] = {"min-free", 0, "SIZE",
                       "keep so much of each disk free: the oldest goes; default: 5G or 5 %",
                       take_size, AT(min_free_bytes), "a size in bytes, or such as 500M or 5G"},
     [OPT_UNTIL] = {"until", 0, "WHEN", "how far to look: 24h (default), 7d, or a time", take_until,
-                   AT(until), "a duration such as 24h, or " A_TIME},
+                   AT(until), "a duration with its unit such as 24h, or a time ahead"},
     [OPT_REASON] = {"reason", 0, "TEXT", "why, for who finds the hold later; at most 256 bytes",
                     take_reason, AT(reason), "a text of 1 to 256 bytes without control characters"},
     [OPT_CONFIRM_CLOCK] = {"confirm-clock", 0, NULL,
@@ -200,7 +196,8 @@ const struct kn_option cmd_option_rows[OPTION_COUNT] = {
                    "viewer, operator, admin, or some of list,watch,read,record,manage,hold,admin; "
                    "behind a colon a stream, or the beginning of names and *; at most 16 of them"},
     [OPT_EXPIRES] = {"expires", 0, "WHEN", "when it ends: 90d, or a time; default: never",
-                     take_until, AT(expires), "a duration such as 90d, or " A_TIME},
+                     take_until, AT(expires),
+                     "a duration with its unit such as 90d, or a time ahead"},
     [OPT_ACCESS_KEY] = {"access-key", 0, "ID", "take this one, with its secret, for a new one",
                         take_text, AT(access_key), "an access key id"},
     [OPT_SECRET_STDIN] = {"secret-stdin", 0, NULL, "read its secret from standard input", NULL, 0,
@@ -217,9 +214,11 @@ const struct kn_option cmd_option_rows[OPTION_COUNT] = {
                  AT(all), "a directory"},
     [OPT_CONFIG] = {"config", 'c', "FILE", "kinora.yml, which names the store; -c for short",
                     take_text, AT(config), "a file"},
-    [OPT_LISTEN] = {"listen", 0, "ADDRESS:PORT",
-                    "where to listen; several times for several; port 0: any", take_listen, 0,
-                    "an address such as 127.0.0.1:5466 or [::1]:5466, at most 32 of them"},
+    [OPT_LISTEN] =
+        {"listen", 0, "ADDRESS:PORT",
+         "where to listen, or unix:/PATH; several times for several; port 0: any", take_listen, 0,
+         "an address such as 127.0.0.1:5466, [::1]:5466 or unix:/PATH; no name such as localhost, "
+         "ports up to 65535, at most 16 of them"},
     [OPT_DEMO] = {"demo", 0, NULL, "a sample as a camera, stored in ./kinora-demo for an hour",
                   NULL, 0, NULL},
     [OPT_VERBOSE] = {"verbose", 0, NULL, "tell on standard error what the store does", NULL, 0,

@@ -38,4 +38,5 @@ const struct cmd_command cmd_check = {
             "damage, or something that the next start or kinora rebuild puts right.\n\n",
     .options = WITH_STORE | WITH(JSON),
     .run = run_check,
+    .findings = "damage was found, or what the next start or kinora rebuild puts right",
 };

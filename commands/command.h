@@ -21,16 +21,11 @@ enum exit_code {
     EXIT_FAILED = 3 /* the machine said no: a file missing, a disk full, no memory */
 };
 
-#define EXIT_CODES_HELP                                                                            \
-    "\nExit codes: 0 all went well; 1 the input is damaged or not whole (what could be done was\n" \
-    "done), or check found something; 2 wrong usage; 3 refused (no such file or stream, a file\n"  \
-    "in the way, another program writing, disk full, no memory).\n"
-
 #define DATA_DEFAULT "kinora-data"
 #define DAYS_DEFAULT 825u /* some clients take no longer ones */
-#define STORAGE_MAX 32u
+#define STORAGE_MAX 15u   /* with `data` as many as a store has */
 #define OPERANDS_MAX 2u
-#define LISTEN_MAX 32u
+#define LISTEN_MAX 16u
 #define NAMES_MAX 32u
 #define NAMES_NEAR_MAX 5u
 enum option_id {
@@ -125,7 +120,10 @@ struct cmd_command {
     /* Instead of `work`, where a server has the store. NULL: it must not have it. */
     int (*ask)(const struct cmd_arguments *arguments, struct srv_client *client);
     enum frag_store_mode mode;
-    bool reads_config; /* by itself; else --config has named the store already */
+    bool reads_config; /* by itself; else --config or KINORA_ have named the store already */
+    bool makes_store;  /* `work` for writing: where none is; else it is refused */
+    /* What exit code 1 says, behind "1 "; NULL: it never ends so. */
+    const char *findings;
 };
 
 /* By enum option_id. */

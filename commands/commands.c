@@ -48,6 +48,10 @@ static int work_there(const struct cmd_arguments *arguments, const struct cmd_pl
         return EXIT_FAILED;
     }
     cmd_place_tell(place, &opening);
+    if (opening.created) {
+        fprintf(stderr, "kinora: no server has used it yet; one on another store does not see this "
+                        "(-c or --data names that one)\n");
+    }
     int code = command->work(arguments, store);
     frag_store_close(store);
     return code;
@@ -59,19 +63,21 @@ static int work_on_store(const struct cmd_arguments *arguments) {
     int code = EXIT_FAILED;
     if (cmd_place_find(arguments, arguments->command->mode, &place) == 0) {
         place.config.threads = false;
+        place.config.existing = !arguments->command->makes_store;
         code = work_there(arguments, &place);
     }
     cmd_place_finish(&place);
     return code;
 }
 
-/* On the store that a configuration names, where there is one. */
+/* On the store that the command line, KINORA_ variables or a configuration name, in that order: the
+ * same one as a server's that is started so. */
 static int run_here(struct cmd_arguments *arguments) {
     const struct cmd_command *command = arguments->command;
     const struct srv_config *config = NULL;
     int code = EXIT_FINE;
-    if (arguments->config != NULL && !command->reads_config) {
-        code = cmd_config_load(arguments, arguments->config, stderr, &config);
+    if ((command->options & WITH(CONFIG)) != 0 && !command->reads_config) {
+        code = cmd_config_load_place(arguments, &config);
         if (code == EXIT_FINE) {
             code = cmd_config_take(arguments, config);
         }
@@ -154,7 +160,8 @@ static int print_overview(FILE *out) {
     for (size_t i = 0; i < KN_COUNT(commands); i++) {
         fprintf(out, "  %-15s %s\n", commands[i]->name, commands[i]->summary);
     }
-    fprintf(out, "\nkinora COMMAND --help tells more.\n" EXIT_CODES_HELP);
+    fprintf(out, "\nkinora COMMAND --help tells more.\n");
+    cmd_print_exit_codes(NULL, out);
     return fflush(out) == 0 ? EXIT_FINE : EXIT_FAILED;
 }
 
@@ -198,7 +205,7 @@ const struct cmd_command *cmd_find(int argc, char **argv, int *ret_words) {
 /* No command, perhaps a group of them. */
 static int without_command(int argc, char **argv) {
     if (argc > 1 && asks_help(argv[1]) && print_group(argv[0], stdout)) {
-        printf("%s", EXIT_CODES_HELP);
+        cmd_print_exit_codes(NULL, stdout);
         return EXIT_FINE;
     }
     if (argc == 1 && print_group(argv[0], stderr)) {

@@ -12,6 +12,10 @@ static const char *path_of(const struct cmd_arguments *arguments) {
 static int run_check(const struct cmd_arguments *arguments) {
     const struct srv_config *config = NULL;
     int code = cmd_config_load(arguments, path_of(arguments), stdout, &config);
+    if (code == EXIT_FINE && srv_config_look(config, cmd_config_tell, stdout) != 0) {
+        srv_config_unref(config);
+        return EXIT_FINDINGS;
+    }
     if (code == EXIT_FINE) {
         printf("%s: fine; %zu stream%s\n",
                path_of(arguments) == NULL ? "defaults" : cmd_plain(path_of(arguments)),
@@ -45,9 +49,14 @@ const struct cmd_command cmd_config_check = {
     .usage = "[FILE]",
     .summary = "Tell what is wrong with a configuration.",
     .help =
-        "A line for each problem: file:line:column: what. Exit code 1: there is one.\n\n" FILE_HELP,
+        "A line for each problem: file:line:column: what. It also looks at the files that it "
+        "names,\n"
+        "as the user who runs it: the certificate with its key, the log's folder, sources (which\n"
+        "are warnings). Variables that the file has, such as ${NAME}, are the caller's; those of\n"
+        "the service: set -a; . /etc/kinora/environment; set +a.\n\n" FILE_HELP,
     .operands_max = 1,
     .run = run_check,
+    .findings = "the configuration has mistakes",
 };
 
 const struct cmd_command cmd_config_print = {
@@ -57,6 +66,7 @@ const struct cmd_command cmd_config_print = {
     .help = "With defaults and variables in their places; secrets are ***.\n\n" FILE_HELP,
     .operands_max = 1,
     .run = run_print,
+    .findings = "the configuration has mistakes",
 };
 
 const struct cmd_command cmd_config_default = {

@@ -11,7 +11,7 @@
 #include "server/server.h"
 
 /* "kinora.yml:3:7: streams.gate.retension: no such key; retention?", as compilers do. */
-static void tell_problem(const struct srv_config_problem *problem, void *user) {
+void cmd_config_tell(const struct srv_config_problem *problem, void *user) {
     FILE *out = user;
     (void)fprintf(out, "%s", cmd_plain(problem->path));
     if (problem->line > 0) {
@@ -48,7 +48,25 @@ static int loaded(const char *path, int rc, FILE *out) {
 int cmd_config_load(const struct cmd_arguments *arguments, const char *path, FILE *out,
                     const struct srv_config **ret_config) {
     const struct srv_config_said said = said_by(arguments);
-    return loaded(path, srv_config_load(path, environ, &said, tell_problem, out, ret_config), out);
+    return loaded(path, srv_config_load(path, environ, &said, cmd_config_tell, out, ret_config),
+                  out);
+}
+
+/* Warnings are the server's, or config check's. */
+static void tell_mistake(const struct srv_config_problem *problem, void *user) {
+    if (!problem->warning) {
+        cmd_config_tell(problem, user);
+    }
+}
+
+int cmd_config_load_place(const struct cmd_arguments *arguments,
+                          const struct srv_config **ret_config) {
+    const struct srv_config_said said = said_by(arguments);
+    int code =
+        loaded(arguments->config,
+               srv_config_load(arguments->config, environ, &said, tell_mistake, stderr, ret_config),
+               stderr);
+    return code == EXIT_FINDINGS ? EXIT_FAILED : code; /* 1 is for what the command finds */
 }
 
 /* ---- a demonstration ---- */
@@ -59,6 +77,7 @@ static const char *const clips[] = {
     "/../../sample-media/box.mkv",
 };
 
+/* `clip` is where it should be installed, where it is nowhere. */
 static int find_clip(char clip[static PATH_MAX]) {
     char program[PATH_MAX], path[2 * PATH_MAX];
     ssize_t size = readlink("/proc/self/exe", program, sizeof(program) - 1);
@@ -76,6 +95,8 @@ static int find_clip(char clip[static PATH_MAX]) {
             return 0;
         }
     }
+    int length = snprintf(path, sizeof(path), "%s%s", program, clips[0]);
+    (void)snprintf(clip, PATH_MAX, "%.*s", length < PATH_MAX ? length : PATH_MAX - 1, path);
     return -ENOENT;
 }
 
@@ -109,14 +130,13 @@ int cmd_config_demo(const struct cmd_arguments *arguments, const struct srv_conf
     const struct srv_config_said said = said_by(arguments);
     size_t size = 0;
     if (find_clip(clip) != 0) {
-        fprintf(stderr, "kinora: the sample that --demo plays is not where this program is: "
-                        "share/kinora/demo.mkv\n");
+        fprintf(stderr, "kinora: the sample that --demo plays is not there: %s\n", cmd_plain(clip));
         return EXIT_FAILED;
     }
     char *text = demo_text(clip, &size);
     int rc = text == NULL ? -ENOMEM
-                          : srv_config_parse(text, size, ".", environ, &said, tell_problem, stderr,
-                                             ret_config);
+                          : srv_config_parse(text, size, ".", environ, &said, cmd_config_tell,
+                                             stderr, ret_config);
     free(text);
     return loaded(NULL, rc, stderr);
 }

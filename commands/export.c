@@ -125,4 +125,5 @@ const struct cmd_command cmd_export = {
     .operands_max = 1,
     .work = work_export,
     .mode = FRAG_STORE_READ,
+    .findings = "something was left out, as told; the rest was written",
 };

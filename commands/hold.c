@@ -20,6 +20,13 @@ static void print_id(const uint8_t id[static FRAG_ID_BYTES]) {
     }
 }
 
+/* A bare number of seconds is easily not what was meant. */
+static void tell_held(const struct cmd_arguments *arguments) {
+    char from[KN_WALL_TEXT_BYTES], to[KN_WALL_TEXT_BYTES];
+    fprintf(stderr, "kinora: held from %s to %s\n", kn_wall_format(arguments->from, from),
+            kn_wall_format(arguments->to, to));
+}
+
 static int work_hold_add(const struct cmd_arguments *arguments, struct frag_store *store) {
     struct frag_stream *stream = cmd_find_stream(store, arguments->operands[0]);
     if (stream == NULL) {
@@ -39,6 +46,7 @@ static int work_hold_add(const struct cmd_arguments *arguments, struct frag_stor
     }
     print_id(hold.id);
     printf("\n");
+    tell_held(arguments);
     return EXIT_FINE;
 }
 
@@ -75,6 +83,7 @@ static int ask_hold_add(const struct cmd_arguments *arguments, struct srv_client
     int code = EXIT_FINE;
     if (status == 201 && id != NULL) {
         printf("%s\n", cmd_plain(id));
+        tell_held(arguments);
     } else {
         code = hold_refused(arguments, status, answer);
     }

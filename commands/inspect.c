@@ -37,4 +37,5 @@ const struct cmd_command cmd_inspect = {
     .operands_min = 1,
     .operands_max = 1,
     .run = run_inspect,
+    .findings = "the file is damaged; what could be read was shown",
 };

@@ -41,6 +41,7 @@ const struct cmd_command cmd_key_add = {
     .work = work_add,
     .ask = ask_add,
     .mode = FRAG_STORE_WRITE,
+    .makes_store = true,
 };
 
 const struct cmd_command cmd_key_list = {

@@ -194,10 +194,11 @@ static void put_options(const struct cmd_command *command, FILE *out) {
     }
 }
 
-static void put_exit_codes(FILE *out) {
-    const char *text = strchr(EXIT_CODES_HELP, ':') + 2; /* behind the words before it */
+static void put_exit_codes(const struct cmd_command *command, FILE *out) {
+    char text[CMD_EXIT_CODES_BYTES];
+    cmd_exit_codes(command, text);
     SAY(".SH EXIT STATUS\n");
-    cmd_man_text(text, strlen(text) - 1, out);
+    cmd_man_text(text, strlen(text), out);
     SAY("\n");
 }
 
@@ -210,7 +211,7 @@ void cmd_man_command(const struct cmd_command *command, FILE *out) {
     SAY(".SH DESCRIPTION\n");
     cmd_man_body(command->help[0] == '\0' ? command->summary : command->help, out);
     put_options(command, out);
-    put_exit_codes(out);
+    put_exit_codes(command, out);
     SAY(".SH SEE ALSO\n.BR kinora (1),\n.BR kinora.yml (5)\n");
 }
 
@@ -228,5 +229,5 @@ void cmd_man_overview(FILE *out) {
         cmd_man_text(command->summary, strlen(command->summary), out);
         SAY("\n");
     }
-    put_exit_codes(out);
+    put_exit_codes(NULL, out);
 }

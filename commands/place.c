@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <limits.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,16 +51,34 @@ int cmd_place_find(const struct cmd_arguments *arguments, enum frag_store_mode m
     return rc;
 }
 
+/* Whose it is, where this user may not: most often the service's. */
+static void tell_owner(const struct cmd_place *place) {
+    struct stat found;
+    const struct passwd *owner = NULL;
+    if (stat(place->data, &found) == 0 && found.st_uid != geteuid()) {
+        // NOLINTNEXTLINE(concurrency-mt-unsafe): commands have one thread
+        owner = getpwuid(found.st_uid);
+    }
+    if (owner != NULL) {
+        fprintf(stderr, "kinora: it belongs to the user %s: be that user (sudo -u %s) or root\n",
+                owner->pw_name, owner->pw_name);
+    }
+}
+
 void cmd_place_refused(const struct cmd_place *place, const struct frag_store_opening *opening,
                        int rc) {
+    bool wants_one = place->config.mode == FRAG_STORE_READ || place->config.existing;
     if (opening->problem[0] == '\0') {
         (void)cmd_refused(place->data, rc);
-        return;
+    } else {
+        fprintf(stderr, "kinora: %s%s\n", cmd_plain(opening->problem),
+                rc == -ENOENT && wants_one
+                    ? "; -c or --data names another directory, kinora serve makes a store"
+                    : "");
     }
-    fprintf(stderr, "kinora: %s%s\n", cmd_plain(opening->problem),
-            rc == -ENOENT && place->config.mode == FRAG_STORE_READ
-                ? "; --data names another directory, kinora replay makes a store"
-                : "");
+    if (rc == -EACCES) {
+        tell_owner(place);
+    }
 }
 
 /* One sentence, where there is anything to say. */

@@ -72,32 +72,42 @@ static void read_grants(const struct cmd_arguments *arguments, struct srv_princi
     }
 }
 
-int cmd_principal_read(const struct cmd_arguments *arguments, enum srv_principal_kind kind,
+int cmd_principal_take(const struct cmd_arguments *arguments, enum srv_principal_kind kind,
                        struct cmd_principal *ret_principal) {
     struct srv_principal *value = &ret_principal->value;
     const char *name = arguments->operands[0];
     *ret_principal = (struct cmd_principal){.value.kind = kind};
-    if (strlen(name) >= sizeof(value->name)) {
-        (void)cmd_principal_refused(arguments, kind, -EINVAL);
-        return -EINVAL;
+    if (!srv_principal_name_valid(name)) {
+        fprintf(stderr, "kinora: the name of a %s has 1 to 64 of A-Z a-z 0-9 . _ @ -\n",
+                cmd_principal_kinds[kind]);
+        return EXIT_USAGE;
     }
     (void)memcpy(value->name, name, strlen(name) + 1);
     value->created = arguments->now;
     value->expires = arguments->expires;
     if (value->expires.ns <= value->created.ns) {
         fprintf(stderr, "kinora: --expires is over already\n");
-        return -EINVAL;
+        return EXIT_FAILED;
     }
     read_grants(arguments, value);
-    switch (kind) {
+    return EXIT_FINE;
+}
+
+int cmd_principal_read(const struct cmd_arguments *arguments, struct cmd_principal *principal) {
+    switch (principal->value.kind) {
     case SRV_PRINCIPAL_KEY:
-        return read_key(arguments, ret_principal);
+        return read_key(arguments, principal);
     case SRV_PRINCIPAL_USER:
-        return cmd_password_read(arguments, ret_principal->secret);
+        return cmd_password_read(arguments, principal->secret);
     case SRV_PRINCIPAL_TOKEN:
         break;
     }
     return 0;
+}
+
+bool cmd_principal_may_be_first(const struct cmd_principal *principal) {
+    return srv_principal_may(&principal->value, SRV_ACTION_ADMIN, NULL) &&
+           principal->value.expires.ns == SRV_NEVER.ns;
 }
 
 /* ---- shown ---- */
@@ -172,6 +182,12 @@ int cmd_principal_show(const struct cmd_arguments *arguments, const struct srv_p
     return code;
 }
 
+void cmd_principal_tell(const struct cmd_arguments *arguments, enum srv_principal_kind kind,
+                        const char *what) {
+    fprintf(stderr, "kinora: %s %s %s\n", cmd_principal_kinds[kind],
+            cmd_plain(arguments->operands[0]), what);
+}
+
 /* ---- what was wrong ---- */
 
 int cmd_principal_not_first(enum srv_principal_kind kind) {
@@ -188,17 +204,18 @@ int cmd_principal_refused(const struct cmd_arguments *arguments, enum srv_princi
     const char *what = cmd_principal_kinds[kind];
     switch (rc) {
     case -EEXIST:
-        fprintf(stderr, "kinora: there is a %s %s already, or another one has its access key\n",
-                what, name);
+        fprintf(stderr, "kinora: there is a %s %s already; kinora %s list shows all\n", what, name,
+                what);
         return EXIT_FAILED;
     case -ENOENT:
         fprintf(stderr, "kinora: there is no %s %s; kinora %s list shows all\n", what, name, what);
         return EXIT_FAILED;
     case -EINVAL:
-        fprintf(stderr,
-                "kinora: this cannot be a %s: its name has 1 to 64 of A-Z a-z 0-9 . _ @ -, but . "
-                "and .., and an access key letters of these but @\n",
-                what);
+        fprintf(stderr, "kinora: this cannot be a %s: %s\n", what,
+                kind == SRV_PRINCIPAL_KEY
+                    ? "an access key has A-Z a-z 0-9 . _ -, its secret "
+                      "printable ASCII without blanks"
+                    : "a name has 1 to 64 of A-Z a-z 0-9 . _ @ -, but . and ..");
         return EXIT_FAILED;
     case KN_E_LIMIT:
         fprintf(stderr, "kinora: there are %u keys, users and tokens, which is the most\n",

@@ -118,29 +118,50 @@ static int show_made(const struct cmd_arguments *arguments, const struct cmd_pri
     return code;
 }
 
-static int add(const struct cmd_arguments *arguments, struct srv_principals *table,
-               struct cmd_principal *principal) {
+/* Before anybody is asked for a password. */
+static int check_new(const struct cmd_arguments *arguments, struct srv_principals *table,
+                     const struct cmd_principal *principal) {
+    const struct srv_principal *same = NULL;
     enum srv_principal_kind kind = principal->value.kind;
-    if (srv_principals_count(table) == 0 &&
-        (!srv_principal_may(&principal->value, SRV_ACTION_ADMIN, NULL) ||
-         principal->value.expires.ns != SRV_NEVER.ns)) {
+    if (srv_principals_count(table) == 0 && !cmd_principal_may_be_first(principal)) {
         return cmd_principal_not_first(kind);
     }
+    int rc = srv_principals_find(table, kind, principal->value.name, &same);
+    srv_principal_unref(same);
+    if (rc == 0) {
+        return cmd_principal_refused(arguments, kind, -EEXIST);
+    }
+    return rc == -ENOENT ? EXIT_FINE : cmd_principal_refused(arguments, kind, rc);
+}
+
+static int add(const struct cmd_arguments *arguments, struct srv_principals *table,
+               struct cmd_principal *principal) {
     int rc = make(principal);
     if (rc == 0) {
         rc = srv_principals_add(table, &principal->value);
     }
-    return rc == 0 ? show_made(arguments, principal) : cmd_principal_refused(arguments, kind, rc);
+    if (rc == -EEXIST) { /* not its name */
+        fprintf(stderr, "kinora: another key has this access key\n");
+        return EXIT_FAILED;
+    }
+    return rc == 0 ? show_made(arguments, principal)
+                   : cmd_principal_refused(arguments, principal->value.kind, rc);
 }
 
 int cmd_principal_add(const struct cmd_arguments *arguments, struct frag_store *store,
                       enum srv_principal_kind kind) {
     struct srv_principals *table = NULL;
     struct cmd_principal principal;
-    int code = EXIT_FAILED;
-    if (cmd_principal_read(arguments, kind, &principal) == 0 &&
-        open_table(arguments, store, &table) == 0) {
-        code = add(arguments, table, &principal);
+    int code = cmd_principal_take(arguments, kind, &principal);
+    if (code == EXIT_FINE && open_table(arguments, store, &table) != 0) {
+        code = EXIT_FAILED;
+    }
+    if (code == EXIT_FINE) {
+        code = check_new(arguments, table, &principal);
+    }
+    if (code == EXIT_FINE) {
+        code = cmd_principal_read(arguments, &principal) == 0 ? add(arguments, table, &principal)
+                                                              : EXIT_FAILED;
     }
     cmd_principal_wipe(&principal);
     srv_principals_close(table);
@@ -156,6 +177,9 @@ int cmd_principal_remove(const struct cmd_arguments *arguments, struct frag_stor
         return EXIT_FAILED;
     }
     int rc = srv_principals_remove(table, kind, arguments->operands[0]);
+    if (rc == 0) {
+        cmd_principal_tell(arguments, kind, "is removed");
+    }
     if (rc == 0 && srv_principals_count(table) == 0) {
         cmd_principal_tell_open();
     }
@@ -176,7 +200,11 @@ static int change_password(const struct cmd_arguments *arguments, struct srv_pri
         }
         explicit_bzero(&changed, sizeof(changed));
     }
-    return rc == 0 ? EXIT_FINE : cmd_principal_refused(arguments, SRV_PRINCIPAL_USER, rc);
+    if (rc != 0) {
+        return cmd_principal_refused(arguments, SRV_PRINCIPAL_USER, rc);
+    }
+    cmd_principal_tell(arguments, SRV_PRINCIPAL_USER, "has the new password");
+    return EXIT_FINE;
 }
 
 int cmd_principal_password(const struct cmd_arguments *arguments, struct frag_store *store) {

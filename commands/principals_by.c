@@ -50,12 +50,31 @@ static int show_answer(const struct cmd_arguments *arguments, const struct cmd_p
     return cmd_principal_show(arguments, &principal->value, &shown);
 }
 
+/* Before anybody is asked for a password: as the server would judge. */
+static int check_first(struct srv_client *client, const struct cmd_principal *principal) {
+    json_t *answer = NULL;
+    int status = cmd_ask_plain(client, "GET", "/api/v1/session", &answer);
+    int code = status == 200 ? EXIT_FINE : cmd_ask_refused(status, answer);
+    if (json_is_true(json_object_get(answer, "open_mode")) &&
+        !cmd_principal_may_be_first(principal)) {
+        code = cmd_principal_not_first(principal->value.kind);
+    }
+    json_decref(answer);
+    return code;
+}
+
 int cmd_principal_add_by(const struct cmd_arguments *arguments, struct srv_client *client,
                          enum srv_principal_kind kind) {
     struct cmd_principal principal;
     json_t *answer = NULL;
-    int code = EXIT_FAILED;
-    if (cmd_principal_read(arguments, kind, &principal) == 0) {
+    int code = cmd_principal_take(arguments, kind, &principal);
+    if (code == EXIT_FINE) {
+        code = check_first(client, &principal);
+    }
+    if (code == EXIT_FINE && cmd_principal_read(arguments, &principal) != 0) {
+        code = EXIT_FAILED;
+    }
+    if (code == EXIT_FINE) {
         int status = cmd_ask(client, "POST", "/api/v1/principals", body_of(&principal), &answer);
         code = status == 201 ? show_answer(arguments, &principal, answer)
                              : refused(arguments, kind, status, answer);
@@ -76,10 +95,14 @@ int cmd_principal_remove_by(const struct cmd_arguments *arguments, struct srv_cl
     json_t *answer = NULL;
     char *path = path_of(arguments, kind);
     int status = path == NULL ? -ENOMEM : cmd_ask_plain(client, "DELETE", path, &answer);
-    int code =
-        status == 200 || status == 204 ? EXIT_FINE : refused(arguments, kind, status, answer);
-    if (code == EXIT_FINE && json_is_true(json_object_get(answer, "open_mode"))) {
-        cmd_principal_tell_open();
+    int code = EXIT_FINE;
+    if (status == 200 || status == 204) {
+        cmd_principal_tell(arguments, kind, "is removed");
+        if (json_is_true(json_object_get(answer, "open_mode"))) {
+            cmd_principal_tell_open();
+        }
+    } else {
+        code = refused(arguments, kind, status, answer);
     }
     json_decref(answer);
     free(path);
@@ -97,9 +120,12 @@ int cmd_principal_password_by(const struct cmd_arguments *arguments, struct srv_
     }
     int code = EXIT_FAILED;
     if (read) {
-        code = status == 200 || status == 204
-                   ? EXIT_FINE
-                   : refused(arguments, SRV_PRINCIPAL_USER, status, answer);
+        code = EXIT_FINE;
+        if (status == 200 || status == 204) {
+            cmd_principal_tell(arguments, SRV_PRINCIPAL_USER, "has the new password");
+        } else {
+            code = refused(arguments, SRV_PRINCIPAL_USER, status, answer);
+        }
     }
     cmd_secret_wipe(password);
     json_decref(answer);

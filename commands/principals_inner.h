@@ -16,10 +16,18 @@ struct cmd_principal {
 
 extern const char *const cmd_principal_kinds[]; /* "key", by their number */
 
-/* Zeroes it and reads what is secret. 0, or it has said what was wrong; wipe it either way. */
-KN_MUST_CHECK int cmd_principal_read(const struct cmd_arguments *arguments,
+/* Zeroes it, and takes what the command line says. EXIT_FINE, or it has said what was wrong. */
+KN_MUST_CHECK int cmd_principal_take(const struct cmd_arguments *arguments,
                                      enum srv_principal_kind kind,
                                      struct cmd_principal *ret_principal);
+/* Reads what is secret. 0, or it has said what was wrong; wipe it either way. */
+KN_MUST_CHECK int cmd_principal_read(const struct cmd_arguments *arguments,
+                                     struct cmd_principal *principal);
+/* An administrator for ever: another one would lock all out. */
+bool cmd_principal_may_be_first(const struct cmd_principal *principal);
+/* "user joe is removed" */
+void cmd_principal_tell(const struct cmd_arguments *arguments, enum srv_principal_kind kind,
+                        const char *what);
 KN_MUST_CHECK int cmd_password_read(const struct cmd_arguments *arguments,
                                     char ret_password[static CMD_SECRET_BYTES]);
 void cmd_principal_wipe(struct cmd_principal *principal);

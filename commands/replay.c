@@ -274,4 +274,5 @@ const struct cmd_command cmd_replay = {
     .operands_min = 1,
     .operands_max = 1,
     .run = run_replay,
+    .findings = "a file is damaged; what was whole was recorded",
 };

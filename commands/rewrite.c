@@ -119,4 +119,5 @@ const struct cmd_command cmd_rewrite = {
     .operands_min = 2,
     .operands_max = 2,
     .run = run_rewrite,
+    .findings = "the input is damaged or cannot be rewritten; what was whole was written",
 };

@@ -13,8 +13,10 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "commands/ask.h"
 #include "commands/command.h"
 #include "commands/configuration.h"
+#include "commands/help.h"
 #include "commands/log_file.h"
 #include "commands/place.h"
 #include "commands/tell.h"
@@ -241,7 +243,7 @@ static int serve_store(struct serving *serving, const struct srv_config *config)
     int rc = cmd_place_find(serving->arguments, FRAG_STORE_WRITE, &place);
     if (rc == 0) {
         rc = frag_store_open(&place.config, &store, &opening);
-        if (rc != 0) {
+        if (rc != 0 && !(rc == -EBUSY && cmd_ask_in_the_way(&place, "stop it first"))) {
             cmd_place_refused(&place, &opening, rc);
             log_refused(serving, opening.problem[0] != '\0' ? opening.problem : kn_error_text(rc));
         }
@@ -260,6 +262,10 @@ static int run_serve(const struct cmd_arguments *arguments) {
     struct cmd_arguments there = *arguments;
     struct serving serving = {.arguments = &there};
     const struct srv_config *config = NULL;
+    if (cmd_given(arguments, OPT_DEMO) && cmd_given(arguments, OPT_CONFIG)) {
+        fprintf(stderr, "kinora serve: --demo has a configuration of its own: without --config\n");
+        return cmd_wrong_usage(arguments->command);
+    }
     hold_signals(&serving);
     settle_descriptors();
     int code = load(arguments, stderr, &config);
@@ -284,17 +290,18 @@ const struct cmd_command cmd_serve = {
     .name = "serve",
     .usage = "[-c FILE] [--data DIR] [--listen ADDRESS:PORT]... [OPTION]...",
     .summary = "Run the server: HTTP, sources, recording, retention.",
-    .help = "Without a file it keeps its store in ./" DATA_DEFAULT " and listens on\n"
-            "127.0.0.1:5466. As long as nobody has credentials, whoever is on this machine may do\n"
-            "everything, and it does not start on other addresses: kinora user add makes the\n"
-            "first. What the command line says goes before KINORA_ variables, and these before\n"
-            "the file; kinora config default prints all keys.\n\n"
-            "SIGTERM and Ctrl-C end it: requests end, what was recorded becomes durable; a second\n"
-            "one ends it at once. SIGHUP reads the file again; one with mistakes changes nothing.\n"
-            "It tells systemd when it is ready and, by its watchdog, that everything still moves.\n"
-            "Exit code 1: the configuration has mistakes; 3: it could not start.\n\n",
+    .help =
+        "Without a file it keeps its store in ./" DATA_DEFAULT " and listens on\n"
+        "127.0.0.1:5466. As long as nobody has credentials, whoever is on this machine may do\n"
+        "everything, and it does not start on other addresses: kinora user add makes the\n"
+        "first. What the command line says goes before KINORA_ variables, and these before\n"
+        "the file; kinora config default prints all keys.\n\n"
+        "SIGTERM and Ctrl-C end it: requests end, what was recorded becomes durable; a second\n"
+        "one ends it at once. SIGHUP reads the file again; one with mistakes changes nothing.\n"
+        "It tells systemd when it is ready and, by its watchdog, that everything still moves.\n\n",
     .options =
         WITH(CONFIG) | WITH(DATA) | WITH(LISTEN) | WITH(STORAGE) | WITH(MIN_FREE) | WITH(DEMO),
     .run = run_serve,
     .reads_config = true,
+    .findings = "the configuration has mistakes",
 };

@@ -54,6 +54,7 @@ struct frag_store_config {
     /* Of each file system; the default is the larger of 5 GiB and 5 %. */
     uint64_t min_free_bytes;
     struct frag_io *io;   /* NULL: the machine's; tests have others */
+    bool existing;        /* writing: a store must be there, none is made */
     bool clock_confirmed; /* age retention runs though the clock is in doubt (upkeep.h) */
 };
 
@@ -70,9 +71,10 @@ struct frag_store_opening {
     char problem[256]; /* in words, where opening failed; else empty */
 };
 
-/* Blocks. 0. -EBUSY: another process writes it; -ENOENT: no store there (reading, or an empty
- * directory of a store whose main directory is missing: `problem` says what to do);
+/* Blocks. 0. -EBUSY: another process writes it; -ENOENT: no store there (reading, `existing`, or an
+ * empty directory of a store whose main directory is missing: `problem` says what to do);
  * KN_E_UNSUPPORTED: a newer version wrote it; -EXDEV: a directory belongs to another store;
+ * -ENOTEMPTY: a directory that is neither empty nor a store's, or is within another store;
  * KN_E_MALFORMED: no copy of the journal is whole; -EOPNOTSUPP: `data` is on a network file system;
  * -EINVAL; another errno. `ret_opening` may be NULL; it is filled on failure too. */
 KN_MUST_CHECK int frag_store_open(const struct frag_store_config *config,

@@ -191,9 +191,11 @@ static int check_addresses(const struct srv_server *server, char *problem) {
 static void write_urls(struct srv_server *server) {
     const struct srv_transport *transport = srv_http_server_transport(server->world.http);
     for (size_t i = 0; i + 1 < server->listen_count; i++) {
-        (void)snprintf(server->urls[i], URL_BYTES, "%s://%s",
-                       server->listen[i].tls ? "https" : "http",
-                       srv_transport_address(transport, i)); /* fits by their sizes */
+        const char *address = srv_transport_address(transport, i);
+        bool local = strncmp(address, "unix:", strlen("unix:")) == 0; /* which no URL names */
+        const char *scheme = server->listen[i].tls ? "https://" : "http://";
+        (void)snprintf(server->urls[i], URL_BYTES, "%s%s", local ? "" : scheme,
+                       address); /* fits by their sizes */
     }
 }
 

@@ -209,7 +209,8 @@ static void look_at_folders(struct frag_store *store) {
 
 static int open_writing(struct frag_store *store, const struct frag_store_config *config,
                         struct frag_store_opening *opening) {
-    int rc = take_lock(store, opening);
+    int rc = frag_open_check_main(store, config, opening);
+    rc = rc < 0 ? rc : take_lock(store, opening);
     rc = rc < 0 ? rc : frag_open_folders(store, config, opening);
     rc = rc < 0 ? rc : frag_open_streams(store);
     rc = rc < 0 ? rc : frag_holds_open(store);

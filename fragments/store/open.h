@@ -18,6 +18,15 @@ KN_MUST_CHECK int frag_open_with(const struct frag_store_config *config,
                                  const struct frag_open_hooks *hooks, struct frag_store **ret_store,
                                  struct frag_store_opening *ret_opening);
 
+/* open_new.c, before anything is written. Whether `data` is a store, or may become one; also where
+ * it must be one. 0; -ENOENT; -ENOTEMPTY; another errno. */
+KN_MUST_CHECK int frag_open_check_main(struct frag_store *store,
+                                       const struct frag_store_config *config,
+                                       struct frag_store_opening *opening);
+/* ... and of any directory that is to become one of a store's: it is empty, or not there, and in no
+ * store but `except`, a main directory or NULL. */
+KN_MUST_CHECK int frag_open_check_new(struct frag_io *io, const char *path, const char *except,
+                                      struct frag_store_opening *opening);
 /* open_folders.c: reads or writes the identity of the main directory, finds the others, and opens
  * the catalog over all that are online. */
 KN_MUST_CHECK int frag_open_folders(struct frag_store *store,

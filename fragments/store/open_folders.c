@@ -238,10 +238,12 @@ static int add_configured(struct frag_store *store, const char *path, bool make,
         return 0; /* its disk is not mounted: nothing is made on the one below */
     }
     if (rc != -ENOENT || store->mode == FRAG_STORE_READ) {
-        say(opening, "the identity of %s (file " FRAG_IDENTITY_FILE ") cannot be read", path);
+        say(opening, "the identity of %s (file " FRAG_IDENTITY_FILE ") cannot be read: %s", path,
+            kn_error_text(rc));
         return rc;
     }
-    rc = frag_folder_make(store->io, path);
+    rc = frag_open_check_new(store->io, path, store->data, opening);
+    rc = rc < 0 ? rc : frag_folder_make(store->io, path);
     memcpy(identity.store_id, store->id, FRAG_ID_BYTES);
     /* By chance also where ids follow from a seed: two directories must never be taken for one. */
     struct frag_random chance;
@@ -295,8 +297,8 @@ static int open_main(struct frag_store *store, const struct frag_store_config *c
         return -ENOENT;
     }
     if (rc < 0) {
-        say(opening, "the identity of %s (file " FRAG_IDENTITY_FILE ") cannot be read",
-            store->data);
+        say(opening, "the identity of %s (file " FRAG_IDENTITY_FILE ") cannot be read: %s",
+            store->data, kn_error_text(rc));
         return rc;
     }
     if (!identity.main) {

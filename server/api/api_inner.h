@@ -32,12 +32,9 @@ bool srv_api_query_only(struct srv_exchange *exchange, const char *const *names)
 /* As kn_when_parse reads it, of the query's `name`; `fallback` where it is not there. */
 bool srv_api_when(struct srv_exchange *exchange, const char *name, struct kn_wall fallback,
                   struct kn_wall *ret_when);
-/* The same for what is to come, where 7d means in 7 days. */
-bool srv_api_until(struct srv_exchange *exchange, const char *name, struct kn_wall fallback,
-                   struct kn_wall *ret_when);
-/* So, of another text. 0 or KN_E_MALFORMED. */
-KN_MUST_CHECK int srv_api_when_parse(const struct srv_exchange *exchange, const char *text,
-                                     struct kn_wall *ret_when);
+/* "until", which lies ahead: 7d too. */
+bool srv_api_until(struct srv_exchange *exchange, struct kn_wall fallback,
+                   struct kn_wall *ret_until);
 /* The query's `from` and `to`; all times where they are not there. */
 bool srv_api_range(struct srv_exchange *exchange, struct kn_wall *ret_from, struct kn_wall *ret_to);
 /* The query's `clock`, "producer" where it is not there. */

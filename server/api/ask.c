@@ -63,33 +63,21 @@ static void restore_plus(char *text) {
     }
 }
 
-int srv_api_when_parse(const struct srv_exchange *exchange, const char *text,
-                       struct kn_wall *ret_when) {
-    struct kn_wall now = srv_api_now(exchange);
-    int64_t ns = 0;
-    if (kn_duration_parse(text, &ns) == 0) {
-        return kn_i64_add(now.ns, ns, &ret_when->ns) ? 0 : KN_E_MALFORMED;
-    }
-    return kn_when_parse(text, now, ret_when);
-}
-
-bool srv_api_until(struct srv_exchange *exchange, const char *name, struct kn_wall fallback,
-                   struct kn_wall *ret_when) {
+bool srv_api_until(struct srv_exchange *exchange, struct kn_wall fallback,
+                   struct kn_wall *ret_until) {
     char text[WHEN_BYTES];
-    int rc = srv_exchange_query(exchange, name, text, sizeof(text));
+    int rc = srv_exchange_query(exchange, "until", text, sizeof(text));
     if (rc == -ENOENT) {
-        *ret_when = fallback;
+        *ret_until = fallback;
         return true;
     }
     if (rc == 0) {
         restore_plus(text);
-        rc = srv_api_when_parse(exchange, text, ret_when);
+        rc = kn_when_ahead_parse(text, srv_api_now(exchange), ret_until);
     }
     if (rc < 0) {
         srv_answer_error(exchange, 400, SRV_API_INVALID,
-                         "%s: once, a duration from now on such as 7d, or a time such as "
-                         "2026-11-20T21:23:40Z",
-                         name);
+                         "until: once, 7d, or a time such as 2026-11-20T21:23:40Z");
     }
     return rc == 0;
 }

@@ -218,9 +218,8 @@ static bool read_expires(struct srv_exchange *exchange, const char *text,
         *ret_expires = SRV_NEVER;
         return true;
     }
-    return srv_api_when_parse(exchange, text, ret_expires) == 0 ||
-           refuse(exchange, "expires: never, a duration such as 30d, or a time such as "
-                            "2026-11-20T21:23:40Z");
+    return kn_when_ahead_parse(text, srv_api_now(exchange), ret_expires) == 0 ||
+           refuse(exchange, "expires: never, 30d, or a time such as 2026-11-20T21:23:40Z");
 }
 
 static bool set_password(struct srv_exchange *exchange, const char *password,
@@ -355,7 +354,12 @@ static void answer_added(struct srv_exchange *exchange, const struct srv_princip
         srv_answer_field(exchange, "Location", location);
         srv_answer_json(exchange, 201, json_incref(answer));
     } else if (rc == -EEXIST) {
-        srv_answer_error(exchange, 409, SRV_API_CONFLICT, "its name or access key is taken");
+        const struct srv_principal *same = NULL;
+        bool named = srv_principals_find(srv_exchange_world(exchange)->principals, principal->kind,
+                                         principal->name, &same) == 0;
+        srv_principal_unref(same);
+        srv_answer_error(exchange, 409, SRV_API_CONFLICT,
+                         named ? "its name is taken" : "its access key is taken");
     } else if (rc == KN_E_LIMIT) {
         srv_answer_error(exchange, 409, SRV_API_CONFLICT,
                          "there are %u principals, which is the most", SRV_PRINCIPALS_MAX);

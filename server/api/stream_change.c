@@ -86,6 +86,14 @@ static bool apply_rows(struct srv_exchange *exchange, const struct srv_config_st
     } else if (rc < 0) {
         srv_answer_failure(exchange, rc, "reading the body");
     }
+    bool keeps = names_row(stream, SRV_STREAM_RETENTION) || names_row(stream, SRV_STREAM_TARGET);
+    if (rc == 0 && keeps && settings->retention_ns > 0 &&
+        settings->retention_ns < settings->target_ns) {
+        srv_answer_error(exchange, 400, SRV_API_INVALID,
+                         "retention: shorter than one fragment (target): such as 7d, or 0s for "
+                         "nothing on disk");
+        return false;
+    }
     return rc == 0;
 }
 

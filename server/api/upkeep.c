@@ -326,7 +326,7 @@ static void show_plan(struct srv_exchange *exchange) {
     struct srv_api_list list;
     until.ns += PLAN_DEFAULT_NS;
     if (!SRV_API_ONLY(exchange, "until", "limit", "after") ||
-        !srv_api_until(exchange, "until", until, &until) || !srv_api_list_begin(exchange, &list)) {
+        !srv_api_until(exchange, until, &until) || !srv_api_list_begin(exchange, &list)) {
         return;
     }
     struct plan plan = {.list = &list,

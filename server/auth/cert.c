@@ -63,11 +63,15 @@ static bool is_dns_name(const char *name) {
     }
 }
 
-static bool are_names(const struct srv_cert_config *config) {
+bool srv_cert_name_valid(const char *name) {
     uint8_t address[ADDRESS_MAX];
+    return read_address(name, address) > 0 || is_dns_name(name);
+}
+
+static bool are_names(const struct srv_cert_config *config) {
     bool good = config->name_count > 0 && config->name_count <= SRV_CERT_NAMES_MAX;
     for (size_t i = 0; i < config->name_count && good; i++) {
-        good = read_address(config->names[i], address) > 0 || is_dns_name(config->names[i]);
+        good = srv_cert_name_valid(config->names[i]);
     }
     return good;
 }

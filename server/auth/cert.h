@@ -23,6 +23,8 @@ struct srv_cert_config {
 #define SRV_CERT_NAMES_MAX 100u
 #define SRV_CERT_FINGERPRINT_BYTES 96u /* SHA-256, "AB:CD:..." */
 
+/* A DNS name, or an address. Pure. */
+bool srv_cert_name_valid(const char *name);
 /* ECDSA P-256. Blocks. 0; -EEXIST: a file is in the way, and not `replace`; -EINVAL: a name that is
  * none, no name, or more than SRV_CERT_NAMES_MAX; -ENOMEM; another errno. Both files appear, or
  * none, and what they replace stays then; a power cut between the two leaves a key without its

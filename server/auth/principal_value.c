@@ -15,14 +15,13 @@ static bool text_valid(const char *text, size_t room, const char *letters) {
 }
 
 /* What climbs in the paths of URLs could be added, but never shown or removed there. */
-static bool name_valid(const struct srv_principal *principal) {
-    const char *name = principal->name;
-    return text_valid(name, sizeof(principal->name), LETTERS "@") && strcmp(name, ".") != 0 &&
+bool srv_principal_name_valid(const char *name) {
+    return text_valid(name, SRV_PRINCIPAL_NAME_BYTES, LETTERS "@") && strcmp(name, ".") != 0 &&
            strcmp(name, "..") != 0;
 }
 
 bool srv_principal_valid_beside_secret(const struct srv_principal *principal) {
-    if (!name_valid(principal) || principal->grant_count > SRV_GRANTS_MAX) {
+    if (!srv_principal_name_valid(principal->name) || principal->grant_count > SRV_GRANTS_MAX) {
         return false;
     }
     for (size_t i = 0; i < principal->grant_count; i++) {

@@ -103,6 +103,7 @@ struct srv_principal {
  * of streams holds those with SRV_ACTION_LIST. Pure, any thread. */
 bool srv_principal_may(const struct srv_principal *principal, enum srv_action action,
                        const char *stream);
+bool srv_principal_name_valid(const char *name);
 /* What may be added. Pure. */
 bool srv_principal_valid(const struct srv_principal *principal);
 

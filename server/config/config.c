@@ -124,8 +124,39 @@ static int add_defaults(const struct srv_config *config, struct srv_config_strea
     return 0;
 }
 
+/* All of it would go before it is whole. */
+static bool keeps_too_little(const struct srv_config_stream *stream) {
+    return stream->retention_ns > 0 && stream->retention_ns < stream->target_ns;
+}
+
+static int tell_retention(struct srv_making *making) {
+    return srv_making_tell(making, false,
+                           "shorter than one fragment (target): such as 7d, or 0s for nothing on "
+                           "disk");
+}
+
+/* Where it is not the defaults' own, which are told once. */
+static int check_retention(struct srv_making *making, struct srv_made_stream *made) {
+    const struct srv_config_stream *defaults = &making->config->defaults;
+    const struct srv_config_stream *stream = &made->stream;
+    if (!keeps_too_little(stream) || (stream->retention_ns == defaults->retention_ns &&
+                                      stream->target_ns == defaults->target_ns)) {
+        return 0;
+    }
+    making->place = made->place;
+    size_t before = srv_making_enter(making, "streams");
+    (void)srv_making_enter(making, stream->name);
+    (void)srv_making_enter(making, srv_stream_schema[SRV_STREAM_RETENTION].name);
+    int rc = tell_retention(making);
+    srv_making_leave(making, before);
+    return rc;
+}
+
 static int finish_one(struct srv_making *making, struct srv_made_stream *made) {
     int rc = add_defaults(making->config, &made->stream);
+    if (rc == 0) {
+        rc = check_retention(making, made);
+    }
     if (rc == 0 && made->stream.storage != NULL &&
         !is_directory_of(making->config, made->stream.storage)) {
         making->place = made->storage;
@@ -161,9 +192,24 @@ static int check_whole(struct srv_making *making) {
     const struct srv_config *config = making->config;
     bool certificate = config->tls.certificate != NULL, key = config->tls.key != NULL;
     int rc = 0;
+    making->place.line = making->place.column = 0; /* about the whole */
+    if (config->listen.count + config->tls.listen.count == 0) {
+        rc = srv_making_tell(making, false,
+                             "listen: no address, nor one of tls.listen: it would "
+                             "listen nowhere");
+    }
     making->place = making->tls;
+    if (rc < 0) {
+        return rc;
+    }
     if (certificate != key || (config->tls.listen.count > 0 && !certificate)) {
         rc = srv_making_tell(making, false, "tls: it needs both certificate and key");
+    }
+    if (rc == 0 && keeps_too_little(&config->defaults)) {
+        making->place.line = making->place.column = 0;
+        size_t before = srv_making_enter(making, "defaults.retention");
+        rc = tell_retention(making);
+        srv_making_leave(making, before);
     }
     if (rc == 0 && config->defaults.source != NULL) {
         rc = srv_making_tell(making, false, "defaults.source: a source belongs to one stream");

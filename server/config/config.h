@@ -87,6 +87,9 @@ struct srv_config {
 
 extern const struct srv_schema srv_config_schema[];
 
+/* What is wrong with an address of `listen`; NULL: nothing. Pure. */
+const char *srv_config_address_fault(const char *text);
+
 /* What the command line says, over file and variables. NULL or 0: nothing. */
 struct srv_config_said {
     const char *data;
@@ -126,6 +129,12 @@ KN_MUST_CHECK int srv_config_parse(const char *text, size_t size, const char *fo
                                    void (*tell)(const struct srv_config_problem *problem,
                                                 void *user),
                                    void *user, const struct srv_config **ret_config);
+/* Looks at the files it names: a certificate that does not load with its key, or no folder of the
+ * log is told, as a start would be refused; a source's file that is not there as a warning. 0, or
+ * KN_E_MALFORMED: told. Blocks. */
+KN_MUST_CHECK int
+srv_config_look(const struct srv_config *config,
+                void (*tell)(const struct srv_config_problem *problem, void *user), void *user);
 /* Any thread. */
 const struct srv_config *srv_config_ref(const struct srv_config *config);
 void srv_config_unref(const struct srv_config *config);

@@ -145,12 +145,14 @@ static int said_list(struct srv_making *making, const char *option, const char *
     const struct srv_schema *row = srv_schema_find(srv_config_schema, name, strlen(name));
     struct srv_config *config = making->config;
     making->place = (struct srv_place){.path = option};
+    bool whole = true;
     char **made = (char **)calloc(count + 1, sizeof(made[0]));
     int rc = made == NULL ? -ENOMEM : 0;
     for (size_t i = 0; i < count && rc == 0; i++) {
         rc = srv_making_text(making, row, texts[i], &made[i]);
+        whole = whole && made[i] != NULL;
     }
-    if (rc == 0) {
+    if (rc == 0 && whole) { /* else it was told */
         rc = srv_schema_take_list(srv_config_schema, row, (const char *const *)made, count, config,
                                   problem);
     }

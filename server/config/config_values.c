@@ -157,6 +157,13 @@ static bool has_path(const struct srv_schema *row, const char *text) {
                          strncmp(text, FILE_SCHEME, strlen(FILE_SCHEME)) == 0);
 }
 
+/* A shell would have put something else there. */
+static bool is_home(const char *text) {
+    bool is_source = strncmp(text, FILE_SCHEME, strlen(FILE_SCHEME)) == 0;
+    text += is_source ? strlen(FILE_SCHEME) : 0;
+    return text[0] == '~' && (text[1] == '/' || text[1] == '\0');
+}
+
 int srv_making_text(struct srv_making *making, const struct srv_schema *row, const char *text,
                     char **ret_text) {
     char *made = NULL;
@@ -166,6 +173,11 @@ int srv_making_text(struct srv_making *making, const struct srv_schema *row, con
     } else {
         made = srv_text_copy(text);
         rc = made == NULL ? -ENOMEM : 0;
+    }
+    if (rc == 0 && made != NULL && has_path(row, made) && is_home(made)) {
+        free(made);
+        made = NULL;
+        rc = srv_making_tell(making, false, "~ stands for no directory here: write the whole path");
     }
     if (rc == 0 && made != NULL && has_path(row, made)) {
         rc = located(making->base, &made);

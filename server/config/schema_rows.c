@@ -55,13 +55,15 @@ static bool is_host(const char *text, size_t size) {
     return inet_pton(six ? AF_INET6 : AF_INET, host, address) == 1;
 }
 
-static const char *address_fault(const char *text) {
+const char *srv_config_address_fault(const char *text) {
     const char *colon = strrchr(text, ':');
     if (strncmp(text, "unix:/", 6) == 0 ||
         (colon != NULL && is_host(text, (size_t)(colon - text)) && is_port(colon + 1))) {
         return NULL;
     }
-    return "an address such as 127.0.0.1:5466, [::1]:5466, 0.0.0.0:5466 or unix:/PATH";
+    return "an address such as 127.0.0.1:5466, [::1]:5466, 0.0.0.0:5466 or unix:/PATH; no name "
+           "such as "
+           "localhost, ports up to 65535";
 }
 
 static const char *public_url_fault(const char *text) {
@@ -160,9 +162,9 @@ static const struct srv_schema tls_rows[] = {
      AT(listen),
      .most = 16,
      .restart = true,
-     .fault = address_fault,
+     .fault = srv_config_address_fault,
      .fallback = "[]",
-     .help = "Where it listens with TLS: 0.0.0.0:443"},
+     .help = "Where it listens with TLS: 0.0.0.0:443."},
     {.name = NULL},
 };
 
@@ -342,10 +344,10 @@ const struct srv_schema srv_config_schema[] = {
      AT(listen),
      .most = 16,
      .restart = true,
-     .fault = address_fault,
+     .fault = srv_config_address_fault,
      .fallback = "[\"127.0.0.1:5466\"]",
      .help = "Where it listens, without TLS. Other machines than this one need 0.0.0.0:5466, and\n"
-             "credentials: kinora user add."},
+             "credentials: kinora user add -c FILE. unix:/PATH is a socket, for a proxy here."},
     {.name = "public_url",
      .kind = SRV_KIND_TEXT,
      AT(public_url),

@@ -30,7 +30,7 @@ static int no_password(char *room, int size, int writing, void *user) {
 static int tell(char problem[static SRV_PROBLEM_BYTES], const char *path, const char *what,
                 int rc) {
     ERR_clear_error();
-    (void)snprintf(problem, SRV_PROBLEM_BYTES, "%.300s: %s", path, what);
+    (void)snprintf(problem, SRV_PROBLEM_BYTES, "%.300s %s", path, what);
     return rc;
 }
 
@@ -38,7 +38,9 @@ static FILE *open_file(const char *path, int *ret_rc, char problem[static SRV_PR
     FILE *file = fopen(path, "re");
     if (file == NULL) {
         int rc = -errno;
-        *ret_rc = tell(problem, path, kn_error_text(rc), rc);
+        char what[128];
+        (void)snprintf(what, sizeof(what), "cannot be read: %s", kn_error_text(rc)); /* fits */
+        *ret_rc = tell(problem, path, what, rc);
     }
     return file;
 }
@@ -99,18 +101,19 @@ static int try_it(const struct srv_cert *cert, const char *path,
                   char problem[static SRV_PROBLEM_BYTES]) {
     SSL_CTX *context = SSL_CTX_new(TLS_server_method());
     if (context == NULL) {
-        return tell(problem, path, "no memory", -ENOMEM);
+        return tell(problem, path, "cannot be taken: no memory", -ENOMEM);
     }
     int fits = SSL_CTX_use_cert_and_key(context, cert->leaf, cert->key, cert->chain, 1);
     SSL_CTX_free(context);
-    return fits == 1 ? 0 : tell(problem, path, "OpenSSL refuses the certificate", KN_E_MALFORMED);
+    return fits == 1 ? 0
+                     : tell(problem, path, "is a certificate that OpenSSL refuses", KN_E_MALFORMED);
 }
 
 int srv_cert_read(const char *certificate, const char *key, struct srv_cert **ret_cert,
                   char problem[static SRV_PROBLEM_BYTES]) {
     struct srv_cert *cert = calloc(1, sizeof(*cert));
     if (cert == NULL) {
-        return tell(problem, certificate, "no memory", -ENOMEM);
+        return tell(problem, certificate, "cannot be taken: no memory", -ENOMEM);
     }
     int rc = read_certificate(cert, certificate, problem);
     if (rc == 0) {

@@ -55,6 +55,13 @@ static int open_listener(struct srv_listener *listener, const struct srv_listen 
         return rc;
     }
     rc = srv_address_listen(&address, &listener->fd, &listener->bound);
+    if (rc == -EACCES && srv_address_port(&address) > 0 && srv_address_port(&address) < 1024) {
+        (void)snprintf(problem, SRV_PROBLEM_BYTES,
+                       "%.300s: ports below 1024 need root's right to them "
+                       "(CAP_NET_BIND_SERVICE), or choose a higher one",
+                       wish->address);
+        return rc;
+    }
     if (rc < 0) {
         return tell(problem, wish->address, rc);
     }
@@ -199,6 +206,14 @@ int srv_transport_open(const struct srv_transport_config *config,
 }
 
 /* ---- while it runs ---- */
+
+int srv_transport_check_certificate(const char *certificate, const char *key,
+                                    char problem[static SRV_PROBLEM_BYTES]) {
+    struct srv_cert *cert = NULL;
+    int rc = srv_cert_read(certificate, key, &cert, problem);
+    srv_cert_destroy(cert);
+    return rc;
+}
 
 int srv_transport_reload(struct srv_transport *transport, const char *certificate, const char *key,
                          char problem[static SRV_PROBLEM_BYTES]) {

@@ -115,6 +115,9 @@ void srv_transport_close(struct srv_transport *transport);
  * stays as it was. Any thread but a loop's. */
 KN_MUST_CHECK int srv_transport_reload(struct srv_transport *transport, const char *certificate,
                                        const char *key, char problem[static SRV_PROBLEM_BYTES]);
+/* Whether they would be taken: 0, or why not in `problem`. Blocks. */
+KN_MUST_CHECK int srv_transport_check_certificate(const char *certificate, const char *key,
+                                                  char problem[static SRV_PROBLEM_BYTES]);
 /* Where it really listens (getsockname), by the order of `listen`; "" for one too many. */
 const char *srv_transport_address(const struct srv_transport *transport, size_t at);
 

@@ -149,6 +149,24 @@ static void other_times_are_refused(void **state) {
     }
 }
 
+static void what_lies_ahead_needs_no_sign(void **state) {
+    const struct kn_wall now = {INT64_C(1795209820) * S};
+    struct kn_wall wall = {42};
+    (void)state;
+    assert_int_equal(kn_when_ahead_parse("7d", now, &wall), 0);
+    assert_true(wall.ns == now.ns + INT64_C(7) * 86400 * S);
+    assert_int_equal(kn_when_ahead_parse("+7d", now, &wall), 0);
+    assert_true(wall.ns == now.ns + INT64_C(7) * 86400 * S);
+    assert_int_equal(kn_when_ahead_parse("1795209821", now, &wall), 0);
+    assert_true(wall.ns == now.ns + S);
+    static const char *const wrong[] = {"", "90", "1795209820", "106751d", "soon"};
+    wall.ns = 42;
+    for (size_t i = 0; i < KN_COUNT(wrong); i++) {
+        assert_int_equal(kn_when_ahead_parse(wrong[i], now, &wall), KN_E_MALFORMED);
+        assert_int_equal(wall.ns, 42);
+    }
+}
+
 static void durations_are_written(void **state) {
     static const struct {
         int64_t ns;
@@ -188,6 +206,7 @@ int main(void) {
         cmocka_unit_test(other_sizes_are_refused),
         cmocka_unit_test(times_are_read),
         cmocka_unit_test(other_times_are_refused),
+        cmocka_unit_test(what_lies_ahead_needs_no_sign),
         cmocka_unit_test(durations_are_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

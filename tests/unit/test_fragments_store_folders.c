@@ -158,6 +158,89 @@ static void a_stream_deleted_meanwhile_goes_once_it_is_back(void **state) {
     remove_all(places.second);
 }
 
+static void make_file(const char *folder, const char *name) {
+    char path[160];
+    (void)snprintf(path, sizeof(path), "%s/%s", folder, name);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void assert_refused(struct world *world, const char *data, int rc, const char *word) {
+    struct frag_store_config config = world->config;
+    struct frag_store_opening opening;
+    struct frag_store *store = NULL;
+    config.data = data;
+    assert_int_equal(frag_store_open(&config, &store, &opening), rc);
+    assert_non_null(strstr(opening.problem, word));
+    assert_false(has_identity(data));
+}
+
+/* A mistyped path: nothing is put beside what is there. */
+static void a_directory_of_somebody_elses_does_not_become_a_store(void **state) {
+    struct world *world = *state;
+    char place[96], lock[128];
+    (void)snprintf(place, sizeof(place), "%s-place", world->folder);
+    (void)snprintf(lock, sizeof(lock), "%s/lock", place);
+    assert_int_equal(mkdir(place, 0700), 0);
+    make_file(place, "letters.txt");
+    assert_refused(world, place, -ENOTEMPTY, "letters.txt");
+    assert_int_not_equal(access(lock, F_OK), 0);
+
+    const char *further[] = {place};
+    world->config.folders = further;
+    world->config.folder_count = 1;
+    struct frag_store_opening opening;
+    struct frag_store *store = NULL;
+    assert_int_equal(frag_store_open(&world->config, &store, &opening), -ENOTEMPTY);
+    assert_non_null(strstr(opening.problem, "letters.txt"));
+    assert_false(has_identity(place));
+    remove_all(place);
+}
+
+static void a_file_system_and_the_server_may_have_put_something_there(void **state) {
+    struct world *world = *state;
+    static const char *const names[] = {"kinora.key", "kinora.yml", "kinora.log"};
+    char path[160];
+    (void)mkdir(world->folder, 0700);
+    (void)snprintf(path, sizeof(path), "%s/lost+found", world->folder);
+    assert_int_equal(mkdir(path, 0700), 0);
+    for (size_t i = 0; i < KN_COUNT(names); i++) {
+        make_file(world->folder, names[i]);
+    }
+    world_open(world);
+    assert_true(world->opening.created);
+    world_close(world);
+}
+
+static void no_store_within_another(void **state) {
+    struct world *world = *state;
+    char inner[96];
+    world_open(world);
+    world_close(world);
+    (void)snprintf(inner, sizeof(inner), "%s/reels", world->folder);
+    assert_refused(world, inner, -ENOTEMPTY, world->folder);
+    (void)snprintf(inner, sizeof(inner), "%s/new", world->folder);
+    assert_refused(world, inner, -ENOTEMPTY, world->folder);
+    assert_int_not_equal(access(inner, F_OK), 0);
+}
+
+static void an_existing_one_is_not_made(void **state) {
+    struct world *world = *state;
+    char place[96];
+    (void)snprintf(place, sizeof(place), "%s-none", world->folder);
+    world->config.existing = true;
+    assert_refused(world, place, -ENOENT, "there is no store in");
+    assert_int_not_equal(access(place, F_OK), 0);
+    world->config.existing = false;
+    world_open(world);
+    world_close(world);
+    world->config.existing = true;
+    world_open(world);
+    assert_false(world->opening.created);
+    world_close(world);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(an_empty_mount_point_is_no_new_directory, world_setup,
@@ -168,6 +251,12 @@ int main(void) {
                                         world_teardown),
         cmocka_unit_test_setup_teardown(a_stream_deleted_meanwhile_goes_once_it_is_back,
                                         world_setup, world_teardown),
+        cmocka_unit_test_setup_teardown(a_directory_of_somebody_elses_does_not_become_a_store,
+                                        world_setup, world_teardown),
+        cmocka_unit_test_setup_teardown(a_file_system_and_the_server_may_have_put_something_there,
+                                        world_setup, world_teardown),
+        cmocka_unit_test_setup_teardown(no_store_within_another, world_setup, world_teardown),
+        cmocka_unit_test_setup_teardown(an_existing_one_is_not_made, world_setup, world_teardown),
         cmocka_unit_test_setup_teardown(numbers_rise_over_what_is_away, world_setup,
                                         world_teardown),
     };

@@ -189,7 +189,7 @@ static void test_problems(void **state) {
                 "configuration:1:29: log.requests: one of none, failed or all\n");
     assert_told("listen: [localhost:1, 1.2.3.4:70000]",
                 "configuration:1:9: listen: an address such as 127.0.0.1:5466, [::1]:5466, "
-                "0.0.0.0:5466 or unix:/PATH\n");
+                "0.0.0.0:5466 or unix:/PATH; no name such as localhost, ports up to 65535\n");
     assert_told("data:\n",
                 "configuration:1:6: data: a text of 1 to 4095 bytes without control characters\n");
     assert_told("public_url: https://user:hush@example.org\n",
@@ -225,6 +225,62 @@ static void test_stream_problems(void **state) {
     assert_told("streams: 5", "configuration:1:10: streams: a map of names to sources or maps\n");
     assert_told("streams: {a: [file:/b]}",
                 "configuration:1:14: streams.a: a source, or a map of keys\n");
+}
+
+#define TOO_SHORT "shorter than one fragment (target): such as 7d, or 0s for nothing on disk\n"
+
+static void test_what_would_keep_nothing(void **state) {
+    (void)state;
+    assert_told("streams:\n  a: {retention: 500ms}\n",
+                "configuration:2:3: streams.a.retention: " TOO_SHORT);
+    assert_told("defaults: {retention: 5s, target: 10s}\nstreams: {a: {}}\n",
+                "configuration:0:0: defaults.retention: " TOO_SHORT);
+    assert_told("defaults: {target: 10s}\nstreams: {a: {retention: 5s}}\n",
+                "configuration:2:11: streams.a.retention: " TOO_SHORT);
+    srv_config_unref(good("streams: {a: {retention: 0s}, b: {retention: 2s}}"));
+}
+
+static void test_what_would_listen_nowhere(void **state) {
+    (void)state;
+    assert_told("listen: []\n", "configuration:0:0: listen: no address, nor one of tls.listen: it "
+                                "would listen nowhere\n");
+    srv_config_unref(good("listen: []\ntls: {certificate: a, key: b, listen: ['0.0.0.0:443']}\n"));
+}
+
+static void test_no_home(void **state) {
+    (void)state;
+    assert_told("data: ~/x\nstorage: [/a, ~/b]\nstreams: {a: 'file:~/c', b: 'file:/~/c'}\n",
+                "configuration:1:7: data: ~ stands for no directory here: write the whole path\n"
+                "configuration:2:15: storage: ~ stands for no directory here: write the whole "
+                "path\n"
+                "configuration:3:14: streams.a: ~ stands for no directory here: write the whole "
+                "path\n");
+    static const char *const storage[] = {"/a", "~/b"};
+    const struct srv_config_said said = {.data = "~", .storage = storage, .storage_count = 2};
+    const struct srv_config *config = NULL;
+    assert_int_equal(parse_with("", NULL, &said, &config), KN_E_MALFORMED);
+    assert_int_equal(told.count, 2);
+}
+
+/* What a start would be refused for, and what it would only wait for. */
+static void test_look(void **state) {
+    (void)state;
+    const struct srv_config *config =
+        good("tls: {certificate: /none/c.pem, key: /none/k.pem}\nlog: {file: /none/log}\n"
+             "streams: {a: 'file:/none/a.mkv', b: 'file:/dev/null'}\n");
+    told = (struct told){0};
+    assert_int_equal(srv_config_look(config, tell, &told), KN_E_MALFORMED);
+    assert_string_equal(
+        told.text,
+        "configuration:0:0: tls: /none/c.pem cannot be read: No such file or directory\n"
+        "configuration:0:0: log.file: /none: No such file or directory\n"
+        "warning: configuration:0:0: streams.a.source: /none/a.mkv: No such file or directory\n");
+    srv_config_unref(config);
+    config = good("streams: {a: 'file:/none/a.mkv'}\nlog: {file: /tmp/log}\n");
+    told = (struct told){0};
+    assert_int_equal(srv_config_look(config, tell, &told), 0);
+    assert_int_equal(told.count, 1);
+    srv_config_unref(config);
 }
 
 static void test_yaml_that_is_not_taken(void **state) {
@@ -351,10 +407,10 @@ static void test_said(void **state) {
     const char *const none[] = {"nowhere"};
     said.listen = none;
     assert_int_equal(parse_with("", NULL, &said, &config), KN_E_MALFORMED);
-    assert_string_equal(told.text,
-                        "--data:0:0: a text of 1 to 4095 bytes without control characters\n"
-                        "--listen:0:0: an address such as 127.0.0.1:5466, [::1]:5466, "
-                        "0.0.0.0:5466 or unix:/PATH\n");
+    assert_string_equal(
+        told.text, "--data:0:0: a text of 1 to 4095 bytes without control characters\n"
+                   "--listen:0:0: an address such as 127.0.0.1:5466, [::1]:5466, "
+                   "0.0.0.0:5466 or unix:/PATH; no name such as localhost, ports up to 65535\n");
 }
 
 /* ---- printing ---- */
@@ -569,6 +625,10 @@ int main(void) {
         cmocka_unit_test(test_owns),
         cmocka_unit_test(test_problems),
         cmocka_unit_test(test_stream_problems),
+        cmocka_unit_test(test_what_would_keep_nothing),
+        cmocka_unit_test(test_what_would_listen_nowhere),
+        cmocka_unit_test(test_no_home),
+        cmocka_unit_test(test_look),
         cmocka_unit_test(test_yaml_that_is_not_taken),
         cmocka_unit_test(test_at_most_so_many),
         cmocka_unit_test(test_variables_in_values),
