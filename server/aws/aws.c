@@ -40,7 +40,8 @@ int srv_aws_time(const json_t *value, struct kn_wall *ret_wall) {
 }
 
 json_t *srv_aws_json_time(struct kn_wall wall) {
-    return json_real((double)(wall.ns / KN_NS_PER_MS) / 1000.0);
+    int64_t ms = wall.ns / KN_NS_PER_MS; /* as ARNs have it */
+    return json_real((double)ms / 1000.0);
 }
 
 /* ---- what was asked ---- */
