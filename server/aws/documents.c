@@ -10,6 +10,8 @@
 #include "fragments/fragments.h"
 #include "server/json/json.h"
 
+_Static_assert(SRV_DOCUMENT_STREAM == FRAG_STORE_KIND_SERVER + 1, "the kinds of the server");
+
 #define VERSION 1u
 #define VERSION_BYTES 2u
 

@@ -15,7 +15,12 @@
 
 struct frag_store;
 
-/* Append only: stored. Principals have the kind before. */
+/* Append only: stored. Principals have the kind before. A value is its version, u16: 1, then JSON.
+ *
+ *     stream    {"id": hex, "kms": .., "tier": "WARM", "images": {..}, "notification": {..},
+ *                "edge": {"created_ns", "updated_ns", "config": {..}}}, all but "id" where said
+ *     channel   {"created_ns", "version", "ttl", "tags": {..},
+ *                "storage": {"status", "stream": name, "id": the stream's}, where said} */
 enum srv_document_kind {
     SRV_DOCUMENT_STREAM = 65, /* by the stream's name */
     SRV_DOCUMENT_CHANNEL      /* by the channel's name */

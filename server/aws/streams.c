@@ -353,10 +353,11 @@ void srv_aws_delete_stream(struct srv_exchange *exchange) {
     srv_documents_lock();
     int rc =
         frag_stream_delete(stream, srv_aws_text(srv_exchange_json(exchange), "CurrentVersion"));
-    /* A document that stays is of a stream that is gone, and counts for none: is_of. */
-    rc = rc < 0 ? rc
-                : srv_document_forget(srv_exchange_world(exchange)->store, SRV_DOCUMENT_STREAM,
-                                      frag_stream_name(stream));
+    if (rc == 0) {
+        /* One that stays is of a stream that is gone, and counts for none: srv_aws_is_of. */
+        (void)srv_document_forget(srv_exchange_world(exchange)->store, SRV_DOCUMENT_STREAM,
+                                  frag_stream_name(stream));
+    }
     srv_documents_unlock();
     srv_aws_answer_change(exchange, rc, "stream");
 }

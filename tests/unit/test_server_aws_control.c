@@ -844,6 +844,80 @@ static void test_documents_last(void **state) {
         json_array_size(at(done(api, "ListSignalingChannels", "{}"), "ChannelInfoList")), 1);
 }
 
+/* ---- without memory ---- */
+
+static size_t left;
+
+static void *some_memory(size_t size) {
+    if (left == 0) {
+        return NULL;
+    }
+    left--;
+    return malloc(size);
+}
+
+/* The status with so many allocations of JSON. */
+static int ask_with(struct api *api, const char *operation, json_t *body, size_t allocations) {
+    char route[96];
+    (void)snprintf(route, sizeof(route), "AWS.%s", operation);
+    struct fake_exchange_config config = {
+        .world = &api->world, .principal = &api->admin, .body = body};
+    struct srv_exchange *exchange = fake_exchange_create(&config);
+    left = allocations;
+    json_set_alloc_funcs(some_memory, free);
+    fake_exchange_handle(exchange, &srv_aws_control_routes, route);
+    json_set_alloc_funcs(malloc, free);
+    int status = fake_exchange_status(exchange);
+    fake_exchange_destroy(exchange);
+    return status;
+}
+
+static void test_no_memory_is_an_ordinary_answer(void **state) {
+    struct api *api = *state;
+    static const struct {
+        const char *operation, *body;
+    } asked[] = {
+        {"CreateStream", "{'StreamName':'new','KmsKeyId':'k','Tags':{'a':'b'},"
+                         "'StreamStorageConfiguration':{'DefaultStorageTier':'WARM'}}"},
+        {"DescribeStream", "{'StreamName':'cam'}"},
+        {"ListStreams", "{'MaxResults':1}"},
+        {"TagStream", "{'StreamName':'cam','Tags':{'a':'b'}}"},
+        {"ListTagsForStream", "{'StreamName':'cam'}"},
+        {"GetDataEndpoint", "{'StreamName':'cam','APIName':'GET_CLIP'}"},
+        {"UpdateNotificationConfiguration",
+         "{'StreamName':'cam','NotificationConfiguration':" TOPIC "}"},
+        {"DescribeNotificationConfiguration", "{'StreamName':'cam'}"},
+        {"DescribeStreamStorageConfiguration", "{'StreamName':'cam'}"},
+        {"StartEdgeConfigurationUpdate", "{'StreamName':'cam','EdgeConfig':" EDGE "}"},
+        {"DescribeEdgeConfiguration", "{'StreamName':'cam'}"},
+        {"ListEdgeAgentConfigurations", "{'HubDeviceArn':'arn:aws:iot:r:1:thing/hub'}"},
+        {"DeleteEdgeConfiguration", "{'StreamName':'cam'}"},
+        {"CreateSignalingChannel", "{'ChannelName':'d','Tags':[{'Key':'a','Value':'b'}]}"},
+        {"DescribeSignalingChannel", "{'ChannelName':'c'}"},
+        {"ListSignalingChannels", "{'MaxResults':1}"},
+        {"DescribeMediaStorageConfiguration", "{'ChannelName':'c'}"},
+        {"DescribeMappedResourceConfiguration", "{'StreamName':'cam'}"},
+    };
+    (void)make_stream(api, "cam", 1);
+    (void)make_stream(api, "cam-2", 1);
+    struct copied c = make_channel(api, "c");
+    done(api, "UpdateMediaStorageConfiguration",
+         "{'ChannelARN':'%s','MediaStorageConfiguration':{'Status':'ENABLED','StreamARN':'%s'}}",
+         c.arn, stream_of(api, "cam").arn);
+    for (size_t i = 0; i < KN_COUNT(asked); i++) {
+        json_t *body = api_body(asked[i].body);
+        size_t allocations = 0;
+        int status;
+        while ((status = ask_with(api, asked[i].operation, body, allocations)) != 200) {
+            if (status < 500 || ++allocations > 10000) {
+                fail_msg("%s with %zu allocations: %d", asked[i].operation, allocations, status);
+            }
+        }
+        assert_true(allocations > 0);
+        json_decref(body);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, api_setup, api_teardown)
@@ -869,6 +943,7 @@ int main(void) {
         TEST(test_times),
         TEST(test_errors_look_like_those_of_aws),
         TEST(test_documents_last),
+        TEST(test_no_memory_is_an_ordinary_answer),
     };
     int rc = cmocka_run_group_tests(tests, NULL, NULL);
     api_forget();
