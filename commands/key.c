@@ -33,7 +33,7 @@ const struct cmd_command cmd_key_add = {
         "record, manage, hold, admin), for all streams; behind a colon for one stream, or for\n"
         "those that begin so: viewer:door*. Without any it is viewer; the first one that\n"
         "there is must be admin, since with it whoever has no credentials may do nothing.\n\n"
-        "  NAME                   1 to 64 of A-Z a-z 0-9 . _ @ -\n",
+        "  NAME                   1 to 64 of A-Z a-z 0-9 . _ @ -, but . and ..\n",
     .options = WITH_STORE | WITH(GRANT) | WITH(EXPIRES) | WITH(JSON) | WITH(ACCESS_KEY) |
                WITH(SECRET_STDIN),
     .operands_min = 1,

@@ -196,8 +196,8 @@ int cmd_principal_refused(const struct cmd_arguments *arguments, enum srv_princi
         return EXIT_FAILED;
     case -EINVAL:
         fprintf(stderr,
-                "kinora: this cannot be a %s: its name has 1 to 64 of A-Z a-z 0-9 . _ @ - and an "
-                "access key letters of these but @\n",
+                "kinora: this cannot be a %s: its name has 1 to 64 of A-Z a-z 0-9 . _ @ -, but . "
+                "and .., and an access key letters of these but @\n",
                 what);
         return EXIT_FAILED;
     case KN_E_LIMIT:

@@ -24,6 +24,17 @@ static int key_file_refused(const char *path, int rc) {
                 "it: chmod 600 it\n",
                 cmd_plain(path));
         break;
+    case -ELOOP:
+        fprintf(stderr, "kinora: %s is a link; key_file has to name the file itself\n",
+                cmd_plain(path));
+        break;
+    case -ENOKEY:
+        fprintf(stderr,
+                "kinora: %s is gone, and with it what the secrets of access keys were encrypted "
+                "with: bring it back, or remove those keys by kinora key remove and make new "
+                "ones\n",
+                cmd_plain(path));
+        break;
     case KN_E_MALFORMED:
         fprintf(stderr, "kinora: %s is no key file of Kinora; bring back the one it was\n",
                 cmd_plain(path));
@@ -34,9 +45,7 @@ static int key_file_refused(const char *path, int rc) {
     return rc;
 }
 
-/* Makes one where there is none, for who writes; who reads needs it for secrets alone, and gets
- * one that opens none. */
-static int open_key_file(const struct cmd_arguments *arguments, bool makes,
+static int open_key_file(const struct cmd_arguments *arguments, struct frag_store *store,
                          struct srv_keyfile *ret_keyfile) {
     char path[PATH_MAX];
     int size = arguments->key_file != NULL
@@ -45,15 +54,7 @@ static int open_key_file(const struct cmd_arguments *arguments, bool makes,
     if (size < 0 || (size_t)size >= sizeof(path)) {
         return key_file_refused(arguments->data, -ENAMETOOLONG);
     }
-    int rc = srv_keyfile_open(path, ret_keyfile);
-    if (rc == -ENOENT && !makes) {
-        *ret_keyfile = (struct srv_keyfile){0};
-        return 0;
-    }
-    if (rc == -ENOENT) {
-        rc = srv_keyfile_create(path);
-        rc = rc == 0 ? srv_keyfile_open(path, ret_keyfile) : rc;
-    }
+    int rc = srv_principals_keyfile(store, path, ret_keyfile);
     return rc == 0 ? 0 : key_file_refused(path, rc);
 }
 
@@ -61,8 +62,7 @@ static int open_key_file(const struct cmd_arguments *arguments, bool makes,
 static int open_table(const struct cmd_arguments *arguments, struct frag_store *store,
                       struct srv_principals **ret_table) {
     struct srv_keyfile keyfile;
-    bool makes = arguments->command->mode == FRAG_STORE_WRITE;
-    int rc = open_key_file(arguments, makes, &keyfile);
+    int rc = open_key_file(arguments, store, &keyfile);
     if (rc != 0) {
         return rc;
     }
@@ -70,8 +70,19 @@ static int open_table(const struct cmd_arguments *arguments, struct frag_store *
     srv_keyfile_wipe(&keyfile);
     if (rc == -EKEYREJECTED) {
         fprintf(stderr, "kinora: the key file is not the one that the secrets of access keys were "
-                        "encrypted with, or it is gone: bring that one back\n");
+                        "encrypted with: bring that one back, or remove those keys by kinora key "
+                        "remove and make new ones\n");
     } else if (rc != 0) {
+        (void)cmd_refused(arguments->data, rc);
+    }
+    return rc;
+}
+
+/* To list and to remove takes no secrets: also where the key file is lost. */
+static int open_bare_table(const struct cmd_arguments *arguments, struct frag_store *store,
+                           struct srv_principals **ret_table) {
+    int rc = srv_principals_open(store, NULL, ret_table);
+    if (rc != 0) {
         (void)cmd_refused(arguments->data, rc);
     }
     return rc;
@@ -141,7 +152,7 @@ int cmd_principal_add(const struct cmd_arguments *arguments, struct frag_store *
 int cmd_principal_remove(const struct cmd_arguments *arguments, struct frag_store *store,
                          enum srv_principal_kind kind) {
     struct srv_principals *table = NULL;
-    if (open_table(arguments, store, &table) != 0) {
+    if (open_bare_table(arguments, store, &table) != 0) {
         return EXIT_FAILED;
     }
     int rc = srv_principals_remove(table, kind, arguments->operands[0]);
@@ -260,7 +271,7 @@ int cmd_principal_list(const struct cmd_arguments *arguments, struct frag_store 
                        enum srv_principal_kind kind) {
     struct srv_principals *table = NULL;
     bool json = cmd_given(arguments, OPT_JSON);
-    if (open_table(arguments, store, &table) != 0) {
+    if (open_bare_table(arguments, store, &table) != 0) {
         return EXIT_FAILED;
     }
     if (json) {

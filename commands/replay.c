@@ -85,7 +85,8 @@ static struct frag_stream *prepare_stream(const struct cmd_arguments *arguments,
     }
     if (rc == -EINVAL) {
         fprintf(stderr,
-                "kinora: '%s' cannot be a stream's name: it has 1 to 256 of A-Z a-z 0-9 . _ -\n",
+                "kinora: '%s' cannot be a stream's name: it has 1 to 256 of A-Z a-z 0-9 . _ -, but "
+                ". and ..\n",
                 cmd_plain(arguments->stream));
     } else if (rc != 0) {
         (void)cmd_refused(arguments->stream, rc);

@@ -18,7 +18,9 @@
 #include "fragments/fragments.h"
 #include "server/server.h"
 
-#define DESCRIPTORS_MAX 1048576u
+/* libwebsockets has 16 bytes a loop for each that there may be, and takes a limit that is far
+ * beyond reason, as containers have it, for one of 2,560. */
+#define DESCRIPTORS_MAX 131072u
 
 /* What a running server is, here. */
 struct serving {
@@ -32,9 +34,9 @@ struct serving {
 /* ---- before it starts ---- */
 
 /* A connection or a reel each; what cannot be raised shows when it is needed. */
-static void raise_descriptors(void) {
+static void settle_descriptors(void) {
     struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
         limit.rlim_cur = limit.rlim_max < DESCRIPTORS_MAX ? limit.rlim_max : DESCRIPTORS_MAX;
         (void)setrlimit(RLIMIT_NOFILE, &limit);
     }
@@ -184,7 +186,7 @@ static int run_serve(const struct cmd_arguments *arguments) {
     struct serving serving = {.arguments = &there};
     const struct srv_config *config = NULL;
     hold_signals(&serving);
-    raise_descriptors();
+    settle_descriptors();
     int code = load(arguments, &config);
     if (code != EXIT_FINE) {
         return code;

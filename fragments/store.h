@@ -138,7 +138,7 @@ KN_MUST_CHECK int frag_store_folders(struct frag_store *store,
 
 /* ---- streams ---- */
 
-/* 1 to 256 of A-Z a-z 0-9 . _ - */
+/* 1 to 256 of A-Z a-z 0-9 . _ -, but "." and ".." */
 #define FRAG_STREAM_NAME_BYTES 257
 #define FRAG_STREAM_TAGS_MAX 50u
 #define FRAG_STREAMS_MAX 10000u

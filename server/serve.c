@@ -31,7 +31,8 @@ static const struct srv_routes *const tables[] = {
 
 struct srv_server {
     struct srv_world world;
-    bool has_lock;
+    bool has_lock;                  /* and the other one */
+    const struct srv_config *first; /* what needs a restart to change stands here */
     /* The configuration's addresses, those with TLS, and the unix socket. */
     struct srv_listen *listen;
     size_t listen_count;
@@ -58,6 +59,14 @@ static int key_problem(char *problem, const char *path, int rc) {
                       "%s must belong to this user or root, and nobody else may read or write it: "
                       "chmod 600 %s",
                       path, path);
+    case -ELOOP:
+        return refuse(problem, rc, "%s is a link; key_file has to name the file itself", path);
+    case -ENOKEY:
+        return refuse(problem, rc,
+                      "%s is gone, and with it what the secrets of access keys were encrypted "
+                      "with: bring it back (key_file in the configuration names it), or remove "
+                      "those keys by kinora key remove and make new ones",
+                      path);
     case KN_E_MALFORMED:
         return refuse(problem, rc, "%s is no key file of Kinora; bring back the one it was", path);
     default:
@@ -74,11 +83,7 @@ static int open_keyfile(struct srv_world *world, char *problem) {
     if (size < 0 || (size_t)size >= sizeof(path)) {
         return refuse(problem, -ENAMETOOLONG, "the key file's path is too long");
     }
-    int rc = srv_keyfile_open(path, &world->keyfile);
-    if (rc == -ENOENT) {
-        rc = srv_keyfile_create(path);
-        rc = rc == 0 || rc == -EEXIST ? srv_keyfile_open(path, &world->keyfile) : rc;
-    }
+    int rc = srv_principals_keyfile(world->store, path, &world->keyfile);
     return rc == 0 ? 0 : key_problem(problem, path, rc);
 }
 
@@ -87,7 +92,8 @@ static int open_principals(struct srv_world *world, char *problem) {
     if (rc == -EKEYREJECTED) {
         return refuse(problem, rc,
                       "the key file is not the one that the secrets of access keys were encrypted "
-                      "with; bring that one back (key_file in the configuration names it)");
+                      "with: bring that one back (key_file in the configuration names it), or "
+                      "remove those keys by kinora key remove and make new ones");
     }
     if (rc != 0) {
         return refuse(problem, rc, "keys and users cannot be read: %s", kn_error_text(rc));
@@ -95,10 +101,10 @@ static int open_principals(struct srv_world *world, char *problem) {
     struct srv_gate_config config = srv_gate_config_defaults();
     config.principals = world->principals;
     config.keyfile = &world->keyfile;
-    config.public_url = world->config->public_url;
+    config.public_url = world->public_url;
     config.session_ns = world->config->http.session_ns;
     rc = srv_gate_create(&config, &world->gate);
-    return rc == 0 ? 0 : refuse(problem, rc, "no memory");
+    return rc == 0 ? 0 : refuse(problem, rc, "the door cannot be made: %s", kn_error_text(rc));
 }
 
 /* ---- where it listens ---- */
@@ -140,6 +146,9 @@ static int find_addresses(struct srv_server *server, char *problem) {
     for (size_t i = 0; i < config->tls.listen.count; i++) {
         add_listen(server, config->tls.listen.items[i], true);
     }
+    if (srv_gate_is_public(server->world.gate)) { /* by a proxy */
+        server->world.beyond_loopback = true;
+    }
     int rc = find_socket(server, problem);
     if (rc == 0) {
         add_listen(server, server->socket, false);
@@ -147,14 +156,14 @@ static int find_addresses(struct srv_server *server, char *problem) {
     return rc;
 }
 
-/* The first address that others than this machine reach. */
+/* The first address that others than this machine reach: directly, or by what stands before it. */
 static const char *first_beyond(const struct srv_server *server) {
     for (size_t i = 0; i < server->listen_count; i++) {
         if (!is_loopback(server->listen[i].address)) {
             return server->listen[i].address;
         }
     }
-    return NULL;
+    return srv_gate_is_public(server->world.gate) ? server->world.config->public_url : NULL;
 }
 
 static int check_addresses(const struct srv_server *server, char *problem) {
@@ -167,7 +176,7 @@ static int check_addresses(const struct srv_server *server, char *problem) {
         return refuse(problem, -EPERM,
                       "%s can be reached from other machines, and nobody has credentials yet. Make "
                       "some: kinora user add NAME --grant admin --data %s; or listen on "
-                      "127.0.0.1:5466 alone",
+                      "127.0.0.1:5466 alone, without public_url",
                       beyond, world->config->data);
     }
     for (size_t i = 0; i < server->listen_count; i++) {
@@ -234,10 +243,12 @@ static int start_parts(struct srv_server *server, char *problem) {
         return refuse(problem, rc, "%s", kn_error_text(rc));
     }
     const struct srv_http_server_config http = http_config(server);
-    rc = srv_http_server_start(&http, &world->http, why);
+    struct srv_http_server *started;
+    rc = srv_http_server_start(&http, &started, why);
     if (rc != 0) {
         return refuse(problem, rc, "%s", why);
     }
+    world->http = started;
     write_urls(server);
     rc = srv_events_start(world->events);
     if (rc != 0) {
@@ -248,18 +259,35 @@ static int start_parts(struct srv_server *server, char *problem) {
     return 0;
 }
 
+/* With who takes it alone before those who share it: streams of requests must not keep a reload
+ * waiting for ever. */
+static int init_locks(struct srv_server *server) {
+    pthread_rwlockattr_t attributes;
+    int rc = -pthread_mutex_init(&server->world.lock, NULL);
+    if (rc != 0) {
+        return rc;
+    }
+    server->has_lock = true;
+    (void)pthread_rwlockattr_init(&attributes); /* cannot fail on Linux, nor can what follows */
+    (void)pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    (void)pthread_rwlock_init(&server->world.ownership, &attributes);
+    (void)pthread_rwlockattr_destroy(&attributes);
+    return 0;
+}
+
 static int begin(struct srv_server *server, const struct srv_serve_config *config, char *problem) {
     struct srv_world *world = &server->world;
-    int rc = -pthread_mutex_init(&world->lock, NULL);
+    int rc = init_locks(server);
     if (rc != 0) {
         return refuse(problem, rc, "%s", kn_error_text(rc));
     }
-    server->has_lock = true;
     world->store = config->store;
     world->opening = *config->opening;
     world->clock = kn_clock_system();
     world->started = world->clock->wall(world->clock);
     world->config = srv_config_ref(config->config);
+    server->first = srv_config_ref(config->config);
+    world->public_url = server->first->public_url;
     rc = open_keyfile(world, problem);
     if (rc == 0) {
         rc = open_principals(world, problem);
@@ -303,13 +331,15 @@ static void tell_restart(const char *key, void *user) {
     kn_log_warn("a changed key takes effect at the next start", kn_str("name", key));
 }
 
-/* Gives back the one before. */
+/* Gives back the one before, by which nobody changes a stream any more. */
 static const struct srv_config *swap_config(struct srv_world *world,
                                             const struct srv_config *config) {
+    srv_world_take_ownership(world);
     (void)pthread_mutex_lock(&world->lock);
     const struct srv_config *old = world->config;
     world->config = srv_config_ref(config);
     (void)pthread_mutex_unlock(&world->lock);
+    srv_world_unlock_ownership(world);
     return old;
 }
 
@@ -380,7 +410,9 @@ void srv_stop(struct srv_server *server) {
         return;
     }
     stop_parts(&server->world);
+    srv_config_unref(server->first);
     if (server->has_lock) {
+        (void)pthread_rwlock_destroy(&server->world.ownership);
         (void)pthread_mutex_destroy(&server->world.lock);
     }
     free(server->listen);

@@ -276,26 +276,47 @@ static bool has_tag(const struct frag_stream_info *info, const struct srv_pair_t
     return false;
 }
 
-static int put_tags(const struct srv_pairs *pairs, struct frag_stream *stream,
+/* Where the file has the row, all tags are the file's: who took one out of it means that it goes,
+ * and the API could not remove it. */
+static size_t find_gone(const struct srv_config_stream *named, const struct frag_stream_info *info,
+                        const char *gone[static FRAG_STREAM_TAGS_MAX]) {
+    size_t count = 0;
+    bool owns = (named->named.rows >> SRV_STREAM_TAGS & 1) != 0;
+    for (size_t i = 0; i < info->tag_count && owns; i++) {
+        bool stays = false;
+        for (size_t k = 0; k < named->tags.count && !stays; k++) {
+            stays = strcmp(info->tags[i].key, named->tags.items[k].name) == 0;
+        }
+        if (!stays) {
+            gone[count++] = info->tags[i].key;
+        }
+    }
+    return count;
+}
+
+static int put_tags(const struct srv_config_stream *named, struct frag_stream *stream,
                     const struct frag_stream_info *info) {
-    bool new = false;
+    const struct srv_pairs *pairs = &named->tags;
+    const char *gone[FRAG_STREAM_TAGS_MAX];
+    size_t gone_count = find_gone(named, info, gone);
+    bool new = gone_count > 0;
     for (size_t i = 0; i < pairs->count; i++) {
         new = new || !has_tag(info, &pairs->items[i]);
     }
     struct frag_stream_tag *tags = NULL;
     int rc = new ? make_tags(pairs, &tags) : 0;
-    rc = rc < 0 || !new ? rc : frag_stream_tag(stream, tags, pairs->count, NULL, 0);
+    rc = rc < 0 || !new ? rc : frag_stream_tag(stream, tags, pairs->count, gone, gone_count);
     free(tags);
     return rc;
 }
 
 static int update(const struct srv_config_stream *named, struct frag_stream *stream) {
-    struct frag_stream_info *info = malloc(sizeof(*info)); /* too large for the stack */
+    struct frag_stream_info *info = calloc(1, sizeof(*info)); /* too large for the stack */
     if (info == NULL) {
         return -ENOMEM;
     }
     int rc = update_settings(named, stream, info);
-    int put = put_tags(&named->tags, stream, info);
+    int put = put_tags(named, stream, info);
     free(info);
     return rc < 0 ? rc : put;
 }
@@ -310,7 +331,9 @@ static int apply_stream(struct srv_sources *sources, const struct srv_config_str
     if (stream == NULL) {
         return rc < 0 ? rc : -ENOENT;
     }
+    srv_world_take_ownership(sources->world);
     rc = update(named, stream);
+    srv_world_unlock_ownership(sources->world);
     int started = start_missing(sources, stream, named);
     return rc < 0 ? rc : started;
 }

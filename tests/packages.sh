@@ -57,7 +57,10 @@ test_packages=(
     "zbar-tools|reads the picture's number that a player shows"
     "vlc-bin|plays rewritten files"
     "vlc-plugin-base|its demuxer and its codecs"
+    "chromium|opens the page at /"
 )
+# It comes with other builds of Node.js, and Debian's package cannot stand beside those.
+command -v npm >/dev/null || test_packages+=("npm|fetches what drives the browser")
 
 # need_packages "name|reason"...: installs what is missing, or ends the script saying what to do.
 need_packages() {

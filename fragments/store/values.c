@@ -57,7 +57,8 @@ static bool is_name_character(char c) {
 
 bool frag_stream_name_valid(const char *name) {
     size_t size = strnlen(name, FRAG_STREAM_NAME_BYTES);
-    if (size == 0 || size == FRAG_STREAM_NAME_BYTES) {
+    if (size == 0 || size == FRAG_STREAM_NAME_BYTES || strcmp(name, ".") == 0 ||
+        strcmp(name, "..") == 0) {
         return false;
     }
     for (size_t i = 0; i < size; i++) {

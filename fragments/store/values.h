@@ -62,7 +62,7 @@ struct frag_value_stream {
     size_t tag_count;
     struct frag_stream_tag *tags; /* in order of their keys; decoding: free() it */
 };
-/* 1 to 256 of A-Z a-z 0-9 . _ - */
+/* 1 to 256 of A-Z a-z 0-9 . _ -, but "." and "..", which climb in the paths of URLs. */
 bool frag_stream_name_valid(const char *name);
 bool frag_stream_settings_valid(const struct frag_stream_settings *settings);
 /* Key of 1 to 128 and value of 0 to 256 bytes of UTF-8 without control characters. */

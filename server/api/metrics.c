@@ -32,7 +32,7 @@ static int write_all(struct srv_metrics *metrics, struct srv_world *world) {
     srv_metrics_gauge(metrics, "kinora_healthy", srv_events_health(world->events) == NULL,
                       "1: the server as a whole is well, as /healthz says.");
     srv_metrics_store(metrics, world);
-    if (world->http != NULL) { /* a request may come before the start is through */
+    if (world->http != NULL) {
         srv_metrics_http(metrics, world);
     }
     return srv_metrics_streams(metrics, world);

@@ -4,14 +4,20 @@
 
 const byId = (id) => document.getElementById(id);
 const rows = new Map(); // by name: what is known of a stream, and its cells
-const RATE_MS = 10000; // a rate is over so long
+const RATE_MS = 20000; // a rate is over so long; key frames may be 10 s apart
+const RATE_LEAST_MS = 1000; // over less it would be chance
 const GAPS_STREAMS = 200; // with more streams, gaps are counted since the server's start
 const RETRY_MS = 10000;
+const SILENT_MS = 30000; // after so long without a word another connection is tried
+const OPENS_MS = 5000; // which should take no longer
+const RECOUNT_MS = 10 * 60 * 1000; // gaps of a day: some become older than that
 const DAY_MS = 24 * 3600 * 1000;
 
 let events = null;
 let retry = null;
 let gapsOfDay = false;
+let turn = 0; // of `begin`: what an older one waits for is no longer wanted
+let heardAt = 0;
 
 // ---- asking ----
 
@@ -73,6 +79,13 @@ function setText(node, text) {
 
 // ---- one stream ----
 
+function labelCells(cells) {
+  const heads = document.querySelectorAll("thead th");
+  Object.values(cells).forEach((cell, i) => {
+    cell.dataset.label = heads[i + 1].textContent;
+  });
+}
+
 function addRow(name) {
   const line = document.createElement("tr");
   const head = document.createElement("th");
@@ -82,16 +95,19 @@ function addRow(name) {
   const cells = {};
   for (const cell of ["state", "age", "rate", "gaps", "disk", "readers"]) {
     cells[cell] = document.createElement("td");
-    if (cell !== "state") {
-      cells[cell].className = "number";
-    }
+    cells[cell].className = cell === "state" ? "state" : "number";
     line.append(cells[cell]);
   }
-  cells.word = document.createElement("span");
-  cells.problem = document.createElement("span");
-  cells.problem.className = "problem";
-  cells.state.append(cells.word, cells.problem);
-  const row = { name, line, cells, samples: [], dayGaps: 0, data: null, age: null, at: 0 };
+  // Told in words, as a narrow screen lays it out as no table.
+  line.setAttribute("role", "row");
+  head.setAttribute("role", "rowheader");
+  Object.values(cells).forEach((cell) => cell.setAttribute("role", "cell"));
+  labelCells(cells);
+  const word = document.createElement("span");
+  const problem = document.createElement("span");
+  problem.className = "problem";
+  cells.state.append(word, problem);
+  const row = { name, line, cells, word, problem, samples: [], dayGaps: 0, data: null, age: null, at: 0 };
   rows.set(name, row);
   insertRow(row);
   return row;
@@ -139,7 +155,7 @@ function stateOf(data) {
 function rateOf(row) {
   const first = row.samples[0];
   const last = row.samples[row.samples.length - 1];
-  if (row.samples.length < 2 || last.at <= first.at || performance.now() - last.at > RATE_MS) {
+  if (last.at - first.at < RATE_LEAST_MS || performance.now() - last.at > RATE_MS) {
     return null;
   }
   return Math.max(0, (last.bytes - first.bytes) / ((last.at - first.at) / 1000));
@@ -160,9 +176,9 @@ function show(data) {
     row.samples.shift();
   }
   const [kind, word, problem] = stateOf(data);
-  row.cells.word.className = kind;
-  setText(row.cells.word, word);
-  setText(row.cells.problem, problem);
+  row.word.className = "word " + kind;
+  setText(row.word, word);
+  setText(row.problem, problem);
   setText(row.cells.disk, bytesText(Number(data.counters.bytes_on_disk)));
   setText(row.cells.readers, String(data.consumers));
   showGaps(row);
@@ -178,7 +194,7 @@ function count(row) {
   const age = row.age === null ? null : row.age + (performance.now() - row.at) / 1000;
   const rate = rateOf(row);
   setText(row.cells.age, age === null ? "none" : ageText(age) + " ago");
-  setText(row.cells.rate, rate === null ? "-" : bytesText(rate) + "/s");
+  setText(row.cells.rate, rate === null || rate === 0 ? "\u2013" : bytesText(rate) + "/s");
 }
 
 // ---- all of them ----
@@ -225,65 +241,102 @@ function showServer(data) {
 }
 
 async function countGaps() {
-  gapsOfDay = false;
-  if (rows.size <= GAPS_STREAMS) {
-    const from = new Date(Date.now() - DAY_MS).toISOString();
-    const gaps = await askAll("/api/v1/gaps?limit=1000&from=" + encodeURIComponent(from), "gaps");
-    if (gaps !== null) {
-      gapsOfDay = true;
-      for (const row of rows.values()) {
-        row.dayGaps = 0;
-      }
-      for (const gap of gaps) {
-        const row = rows.get(gap.stream);
-        if (row !== undefined) {
-          row.dayGaps++;
-        }
-      }
-    }
-  }
+  const from = new Date(Date.now() - DAY_MS).toISOString();
+  const gaps = rows.size > GAPS_STREAMS ? null
+    : await askAll("/api/v1/gaps?limit=1000&from=" + encodeURIComponent(from), "gaps");
+  gapsOfDay = gaps !== null;
   setText(byId("gaps-head"), gapsOfDay ? "Gaps, 24 h" : "Gaps since start");
   for (const row of rows.values()) {
-    showGaps(row);
+    row.dayGaps = 0;
+    labelCells(row.cells);
   }
+  for (const gap of gaps || []) {
+    const row = rows.get(gap.stream);
+    if (row !== undefined) {
+      row.dayGaps++;
+    }
+  }
+  rows.forEach(showGaps);
 }
 
 // ---- events ----
 
+const LOST = "The connection to the server is lost; trying again. What is shown is of ";
+
+function showLost() {
+  const overview = byId("overview");
+  if (overview.hidden) {
+    setText(byId("trouble"), "No connection to the server; trying again.");
+  } else if (!overview.classList.contains("lost")) {
+    overview.classList.add("lost");
+    setText(byId("server"), "");
+    setText(byId("trouble"), LOST + new Date().toLocaleTimeString() + ".");
+  }
+}
+
+function showFound() {
+  heardAt = performance.now();
+  byId("overview").classList.remove("lost");
+  setText(byId("trouble"), "");
+}
+
+function handleEvent(kind, handle) {
+  events.addEventListener(kind, (event) => {
+    showFound();
+    handle(JSON.parse(event.data));
+  });
+}
+
 function listen() {
   events = new EventSource("/api/v1/events");
-  events.addEventListener("hello", (event) => {
-    showAll(JSON.parse(event.data).streams);
+  heardAt = performance.now();
+  let opened = false;
+  events.onopen = () => {
+    opened = true;
+    showFound();
+  };
+  handleEvent("hello", (data) => {
+    showAll(data.streams);
     countGaps().catch(() => {});
   });
-  events.addEventListener("stream", (event) => {
-    const data = JSON.parse(event.data);
+  handleEvent("stream", (data) => {
     const known = rows.has(data.name);
     show(data);
     if (!known) {
       filterRows();
     }
   });
-  events.addEventListener("gone", (event) => removeRow(JSON.parse(event.data).name));
-  events.addEventListener("gap", (event) => {
-    const gap = JSON.parse(event.data);
+  handleEvent("gone", (data) => removeRow(data.name));
+  handleEvent("gap", (gap) => {
     const row = rows.get(gap.stream);
     if (gap.open && row !== undefined) {
       row.dayGaps++;
       showGaps(row);
     }
   });
-  events.addEventListener("server", (event) => showServer(JSON.parse(event.data)));
+  handleEvent("server", showServer);
   events.onerror = () => {
+    showLost();
     if (events !== null && events.readyState === EventSource.CLOSED) {
-      later(); // refused: not allowed any more, or too many readers
-    } else {
-      setText(byId("server"), "No connection to the server; trying again.");
+      // Refused. Where it was allowed before, ask at once whether a sign-in is needed.
+      later(opened ? 0 : RETRY_MS);
     }
   };
 }
 
+// Who may see idle streams alone hears nothing for long: a new connection tells whether all is well.
+function lookAtConnection(silentMs) {
+  if (silentMs > OPENS_MS && events.readyState !== EventSource.OPEN) {
+    showLost();
+  }
+  if (silentMs > SILENT_MS) {
+    events.close();
+    listen();
+  }
+}
+
 function stop() {
+  turn++;
   if (events !== null) {
     events.close();
     events = null;
@@ -291,53 +344,80 @@ function stop() {
   clearTimeout(retry);
 }
 
-function later() {
+function later(waitMs) {
   stop();
-  retry = setTimeout(begin, RETRY_MS);
+  retry = setTimeout(begin, waitMs);
 }
 
 // ---- signing in and out ----
 
-function showSignIn() {
+function showSignIn(why) {
   stop();
   byId("overview").hidden = true;
   byId("sign-out").hidden = true;
   byId("sign-in").hidden = false;
   setText(byId("who"), "");
+  setText(byId("server"), "");
+  setText(byId("refused"), why);
   for (const name of [...rows.keys()]) {
     removeRow(name); // nothing of what somebody else saw stays
   }
+  byId("filter").value = "";
   byId("name").focus();
 }
 
 function showOverview(who) {
+  const signedIn = !byId("sign-in").hidden;
   byId("sign-in").hidden = true;
   byId("overview").hidden = false;
   byId("sign-out").hidden = who.open_mode || who.kind !== "user";
   setText(byId("who"), who.open_mode
     ? "Nobody has credentials yet: everybody on this machine may do everything."
     : "Signed in as " + who.name);
+  if (signedIn) {
+    byId("streams-title").focus(); // what had the focus is gone
+  }
+}
+
+function messageOf(answer) {
+  return (answer.data && answer.data.message) || "The server answers " + answer.status + ".";
 }
 
 async function begin() {
   stop();
+  if (document.hidden) {
+    return; // it begins when somebody looks
+  }
+  const mine = turn;
   try {
     const who = await ask("GET", "/api/v1/session");
-    if (who.status === 401 || who.status === 403) {
-      showSignIn();
-    } else if (who.status === 200) {
-      showOverview(who.data);
-      const streams = await askAll("/api/v1/streams?limit=1000", "streams");
-      if (streams !== null) {
-        showAll(streams);
-      }
-      listen();
-    } else {
-      later();
+    if (mine !== turn) {
+      return;
     }
+    setText(byId("trouble"), "");
+    if (who.status === 401 || who.status === 403) {
+      showSignIn(who.status === 403 ? messageOf(who) : "");
+      return;
+    }
+    if (who.status !== 200) {
+      setText(byId("trouble"), messageOf(who));
+      later(RETRY_MS);
+      return;
+    }
+    showOverview(who.data);
+    const streams = await askAll("/api/v1/streams?limit=1000", "streams");
+    if (mine !== turn) {
+      return;
+    }
+    if (streams !== null) {
+      showAll(streams);
+    }
+    listen();
   } catch (error) {
-    setText(byId("server"), "No connection to the server; trying again.");
-    later();
+    if (mine === turn) {
+      showLost();
+      later(RETRY_MS);
+    }
   }
 }
 
@@ -350,9 +430,11 @@ byId("sign-in").addEventListener("submit", async (event) => {
     const answer = await ask("POST", "/api/v1/session", body);
     form.elements.password.value = "";
     if (answer.status === 200) {
+      form.reset(); // after signing out somebody else may sit here
       begin();
     } else {
-      setText(byId("refused"), (answer.data && answer.data.message) || "That did not work.");
+      setText(byId("refused"), messageOf(answer));
+      form.elements.password.focus();
     }
   } catch (error) {
     setText(byId("refused"), "No connection to the server.");
@@ -362,7 +444,17 @@ byId("sign-in").addEventListener("submit", async (event) => {
 byId("sign-out").addEventListener("click", async () => {
   try {
     await ask("DELETE", "/api/v1/session");
-  } finally {
+    begin();
+  } catch (error) {
+    showLost(); // the session is still there: it must not look as if it were not
+  }
+});
+
+// A browser has six connections to a server for all its tabs: a seventh tab would wait for ever.
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) {
+    stop();
+  } else if (byId("sign-in").hidden) {
     begin();
   }
 });
@@ -370,9 +462,19 @@ byId("sign-out").addEventListener("click", async () => {
 byId("filter").addEventListener("input", filterRows);
 
 setInterval(() => {
-  if (rows.size > 0 && !byId("overview").hidden) {
-    rows.forEach(count);
-    summarise();
+  if (!byId("overview").hidden) {
+    countGaps().catch(() => {}); // no connection: that is told elsewhere
+  }
+}, RECOUNT_MS);
+
+setInterval(() => {
+  if (byId("overview").hidden) {
+    return;
+  }
+  rows.forEach(count);
+  summarise();
+  if (events !== null) {
+    lookAtConnection(performance.now() - heardAt);
   }
 }, 1000);
 

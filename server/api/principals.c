@@ -13,7 +13,7 @@
 #include "server/api/api_inner.h"
 #include "server/json/json.h"
 
-#define NAME_RULE "a name has 1 to 64 of A-Z a-z 0-9 . _ @ -"
+#define NAME_RULE "a name has 1 to 64 of A-Z a-z 0-9 . _ @ -, but is not . or .."
 
 /* By enum srv_principal_kind, less 1. */
 static const char *const kind_names[] = {"key", "user", "token", NULL};
@@ -323,6 +323,12 @@ static bool fill_principal(struct srv_exchange *exchange, const struct principal
                                       "more of printable ASCII");
 }
 
+/* An admin as the first one has to be: no clock takes the rights away. */
+static bool is_lasting_admin(const struct srv_principal *principal) {
+    return principal->expires.ns == SRV_NEVER.ns &&
+           srv_principal_may(principal, SRV_ACTION_ADMIN, NULL);
+}
+
 static bool is_admin(const struct srv_principal *principal, struct kn_wall now) {
     return principal->expires.ns > now.ns && srv_principal_may(principal, SRV_ACTION_ADMIN, NULL);
 }
@@ -351,8 +357,7 @@ static void add_made(struct srv_exchange *exchange, const struct srv_principal *
     struct srv_principals *principals = srv_exchange_world(exchange)->principals;
     (void)pthread_mutex_lock(&changes);
     bool first = srv_principals_count(principals) == 0;
-    bool locks_out = first && (!is_admin(principal, principal->created) ||
-                               principal->expires.ns != SRV_NEVER.ns);
+    bool locks_out = first && !is_lasting_admin(principal);
     int rc = -ENOMEM;
     if (!locks_out && json_object_set_new(answer, "closed_open_mode", json_boolean(first)) == 0) {
         rc = srv_principals_add(principals, principal);
@@ -390,9 +395,9 @@ static void add_principal(struct srv_exchange *exchange) {
 
 /* ---- changing and removing: with `changes` locked ---- */
 
-/* Whether an admin is left besides this one. */
+/* Whether an admin is left besides this one; a lasting one where `lasting`. */
 static bool has_other_admin(struct srv_principals *principals, const struct srv_principal *one,
-                            struct kn_wall now) {
+                            struct kn_wall now, bool lasting) {
     const struct srv_principal *next = NULL;
     enum srv_principal_kind kind = (enum srv_principal_kind)0;
     char name[SRV_PRINCIPAL_NAME_BYTES] = "";
@@ -400,7 +405,8 @@ static bool has_other_admin(struct srv_principals *principals, const struct srv_
     while (!found && srv_principals_next(principals, kind, name, &next) == 0) {
         kind = next->kind;
         memcpy(name, next->name, sizeof(name));
-        found = is_admin(next, now) && (kind != one->kind || strcmp(name, one->name) != 0);
+        found = (lasting ? is_lasting_admin(next) : is_admin(next, now)) &&
+                (kind != one->kind || strcmp(name, one->name) != 0);
         srv_principal_unref(next);
     }
     return found;
@@ -412,16 +418,21 @@ static bool leaves_no_admin(struct srv_exchange *exchange, const struct srv_prin
                             const struct srv_principal *after) {
     const struct srv_world *world = srv_exchange_world(exchange);
     struct kn_wall now = srv_api_now(exchange);
-    if (!world->beyond_loopback || (after != NULL && is_admin(after, now))) {
+    bool lasting = is_lasting_admin(before); /* then a lasting one has to be left */
+    if (!world->beyond_loopback ||
+        (after != NULL && (lasting ? is_lasting_admin(after) : is_admin(after, now)))) {
         return false;
     }
     bool last = after == NULL && srv_principals_count(world->principals) <= 1;
-    return last || (is_admin(before, now) && !has_other_admin(world->principals, before, now));
+    return last ||
+           (is_admin(before, now) && !has_other_admin(world->principals, before, now, lasting));
 }
 
 static void refuse_last(struct srv_exchange *exchange) {
-    srv_answer_error(exchange, 409, SRV_API_CONFLICT,
-                     "the last admin stays as long as the server listens beyond loopback");
+    srv_answer_error(
+        exchange, 409, SRV_API_CONFLICT,
+        "the last admin that does not expire stays as long as the server listens beyond "
+        "loopback");
 }
 
 /* `changed` has what is to be; -EACCES: it must not. */
@@ -554,6 +565,7 @@ static const struct srv_route rows[] = {
      .access = SRV_OPEN,
      .body = SRV_BODY_JSON,
      .body_max = SRV_API_SESSION_BODY_MAX,
+     .hashes = true,
      .handle = srv_api_sign_in},
     {.name = "DeleteSession",
      .method = SRV_HTTP_DELETE,

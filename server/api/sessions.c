@@ -47,7 +47,8 @@ static void answer_refused(struct srv_exchange *exchange, const struct srv_door_
         srv_answer_field(exchange, "Retry-After", seconds);
     }
     if (answer->challenge != NULL) {
-        srv_answer_field(exchange, "WWW-Authenticate", answer->challenge);
+        /* Not Basic: the browser would put its own question before the page's. */
+        srv_answer_field(exchange, "WWW-Authenticate", "Bearer realm=\"kinora\"");
     }
     srv_answer_error(exchange, answer->status, answer->code, "%s", answer->message);
 }

@@ -1,6 +1,7 @@
 /* Streams are made, changed and deleted. What the configuration has of a stream is changed there
  * alone: else the next reload would put it back, and nobody would know why. */
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +9,7 @@
 #include "base/error.h"
 #include "server/api/api_inner.h"
 
-#define NAME_RULE "a stream's name has 1 to 256 of A-Z a-z 0-9 . _ -"
+#define NAME_RULE "a stream's name has 1 to 256 of A-Z a-z 0-9 . _ -, but is not . or .."
 
 /* What a body asks for. */
 struct wish {
@@ -161,7 +162,9 @@ static void create_wished(struct srv_exchange *exchange, const struct srv_config
 }
 
 void srv_api_create_stream(struct srv_exchange *exchange) {
-    const struct srv_config *config = srv_world_config(srv_exchange_world(exchange));
+    struct srv_world *world = srv_exchange_world(exchange);
+    srv_world_lock_ownership(world);
+    const struct srv_config *config = srv_world_config(world);
     struct wish wish = {0};
     if (SRV_API_ONLY(exchange, NULL) && take_text(exchange, "name", &wish) &&
         read_rows(exchange, &wish)) {
@@ -175,6 +178,7 @@ void srv_api_create_stream(struct srv_exchange *exchange) {
     }
     finish_wish(&wish);
     srv_config_unref(config);
+    srv_world_unlock_ownership(world);
 }
 
 /* ---- change ---- */
@@ -214,26 +218,36 @@ static void answer_changed(struct srv_exchange *exchange, int rc, struct frag_st
     }
 }
 
+/* Over a change that names no version, so that of many at once none finds another's in between for
+ * ever. Only workers take it, which may block. */
+static pthread_mutex_t unversioned = PTHREAD_MUTEX_INITIALIZER;
 #define TRIES 8u
 
-/* Without a version in the body nobody's change in between gets lost either: it is looked at again.
- */
-static int update_settings(struct frag_stream *stream, struct frag_stream_info *info,
-                           const struct wish *wish) {
+/* Nobody's change in between gets lost either: it is looked at again. */
+static int update_newest(struct frag_stream *stream, struct frag_stream_info *info,
+                         const struct srv_config_stream *named) {
     for (unsigned tries = 1;; tries++) {
-        int rc = frag_stream_update(stream, wish->text != NULL ? wish->text : info->version,
-                                    &info->settings);
-        if (rc != -ESTALE || wish->text != NULL || tries == TRIES) {
+        int rc = frag_stream_update(stream, info->version, &info->settings);
+        if (rc != -ESTALE || tries == TRIES) {
             return rc;
         }
         rc = frag_stream_describe(stream, info);
-        rc = rc < 0
-                 ? rc
-                 : srv_config_settings(frag_stream_store(stream), &wish->stream, &info->settings);
+        rc = rc < 0 ? rc : srv_config_settings(frag_stream_store(stream), named, &info->settings);
         if (rc < 0) {
             return rc;
         }
     }
+}
+
+static int update_settings(struct frag_stream *stream, struct frag_stream_info *info,
+                           const struct wish *wish) {
+    if (wish->text != NULL) {
+        return frag_stream_update(stream, wish->text, &info->settings);
+    }
+    (void)pthread_mutex_lock(&unversioned); /* plain, never held twice: cannot fail */
+    int rc = update_newest(stream, info, &wish->stream);
+    (void)pthread_mutex_unlock(&unversioned);
+    return rc;
 }
 
 /* Settings first, as only they ask for the version; a failure between the two leaves the tags as
@@ -267,7 +281,9 @@ void srv_api_change_stream(struct srv_exchange *exchange) {
     if (!SRV_API_ONLY(exchange, NULL) || (stream = srv_api_stream(exchange)) == NULL) {
         return;
     }
-    const struct srv_config *config = srv_world_config(srv_exchange_world(exchange));
+    struct srv_world *world = srv_exchange_world(exchange);
+    srv_world_lock_ownership(world);
+    const struct srv_config *config = srv_world_config(world);
     struct frag_stream_info *info = malloc(sizeof(*info));
     struct wish wish = {0};
     if (info == NULL) {
@@ -278,6 +294,7 @@ void srv_api_change_stream(struct srv_exchange *exchange) {
     finish_wish(&wish);
     free(info);
     srv_config_unref(config);
+    srv_world_unlock_ownership(world);
 }
 
 /* ---- delete ---- */
@@ -307,15 +324,9 @@ static bool ask_version(struct srv_exchange *exchange, char *version, size_t byt
     return true;
 }
 
-void srv_api_delete_stream(struct srv_exchange *exchange) {
-    char version[sizeof(((struct frag_stream_info *)NULL)->version)];
-    struct frag_stream *stream = NULL;
-    if (!SRV_API_ONLY(exchange, "version") || (stream = srv_api_stream(exchange)) == NULL ||
-        !ask_version(exchange, version, sizeof(version)) ||
-        is_configured(exchange, frag_stream_name(stream))) {
-        return;
-    }
-    int rc = frag_stream_delete(stream, version[0] == '\0' ? NULL : version);
+static void delete_stream(struct srv_exchange *exchange, struct frag_stream *stream,
+                          const char *version) {
+    int rc = frag_stream_delete(stream, version);
     if (rc == 0) {
         srv_answer_empty(exchange, 204);
     } else if (rc == -EPERM) {
@@ -326,4 +337,19 @@ void srv_api_delete_stream(struct srv_exchange *exchange) {
     } else {
         srv_answer_failure(exchange, rc, "deleting the stream");
     }
+}
+
+void srv_api_delete_stream(struct srv_exchange *exchange) {
+    char version[sizeof(((struct frag_stream_info *)NULL)->version)];
+    struct frag_stream *stream = NULL;
+    if (!SRV_API_ONLY(exchange, "version") || (stream = srv_api_stream(exchange)) == NULL ||
+        !ask_version(exchange, version, sizeof(version))) {
+        return;
+    }
+    struct srv_world *world = srv_exchange_world(exchange);
+    srv_world_lock_ownership(world);
+    if (!is_configured(exchange, frag_stream_name(stream))) {
+        delete_stream(exchange, stream, version[0] == '\0' ? NULL : version);
+    }
+    srv_world_unlock_ownership(world);
 }

@@ -298,8 +298,20 @@ static bool is_own_user(const struct srv_peer *peer) {
     return peer->local && (peer->uid == geteuid() || peer->uid == 0);
 }
 
+/* What proxies write down of whom they speak for. */
+static bool is_forwarded(const struct srv_http_request *request) {
+    static const char *const names[] = {
+        "forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via",
+    };
+    bool found = false;
+    for (size_t i = 0; i < KN_COUNT(names) && !found; i++) {
+        found = srv_http_field_find(request->fields, request->field_count, names[i], NULL) != NULL;
+    }
+    return found;
+}
+
 /* A page of another site must not drive a server that asks nobody who he is; nor may a name that
- * somebody else resolves to this machine. */
+ * somebody else resolves to this machine, nor whoever reaches a proxy on it. */
 static bool is_open_to(struct ask *ask) {
     const struct srv_http_request *request = ask->visit->request;
     const struct srv_peer *peer = ask->visit->peer;
@@ -308,6 +320,12 @@ static bool is_open_to(struct ask *ask) {
         srv_door_refuse(ask->answer, 403, "AccessDeniedException",
                         "This server has no credentials yet and takes requests from its own "
                         "machine only. Make a key or a user first.");
+        return false;
+    }
+    if (is_forwarded(request)) {
+        srv_door_refuse(ask->answer, 403, "AccessDeniedException",
+                        "This server has no credentials yet, and this came through a proxy. Make "
+                        "a key or a user first.");
         return false;
     }
     if (!srv_host_is_loopback(request, peer->port)) {

@@ -15,9 +15,10 @@
  * where the request changes something or opens a socket.
  *
  * Without any principal in the table the server is open, to loopback alone: what it takes then has
- * a loopback Host, an absent or same Origin, and no Sec-Fetch-Site that tells of another site; AWS
- * clients may sign with whatever key they have. The unix socket takes the server's own user and
- * root, as one who may do everything, unless the request brings credentials: those count. */
+ * a loopback Host, an absent or same Origin, no Sec-Fetch-Site that tells of another site, and no
+ * field that a proxy adds; AWS clients may sign with whatever key they have. The unix socket takes
+ * the server's own user and root, as one who may do everything, unless the request brings
+ * credentials: those count. */
 #ifndef SERVER_AUTH_DOOR_H
 #define SERVER_AUTH_DOOR_H
 
@@ -105,6 +106,9 @@ KN_MUST_CHECK int srv_session_make(struct srv_gate *gate, const struct srv_princ
 
 /* Whether nobody has credentials, and everybody on this machine may do everything. Any thread. */
 bool srv_gate_is_open(struct srv_gate *gate);
+
+/* Whether public_url says that others than this machine reach it. Any thread. */
+bool srv_gate_is_public(const struct srv_gate *gate);
 
 struct srv_gate_stats {
     uint64_t fine, refused, signatures, passwords_hashed, passwords_remembered, too_many;

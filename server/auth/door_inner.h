@@ -48,6 +48,8 @@ struct srv_origin {
 /* "https://host:8443"; with `path` also what may follow in an address. 0 or KN_E_MALFORMED. */
 KN_MUST_CHECK int srv_origin_read(struct srv_http_text text, bool path,
                                   struct srv_origin *ret_origin);
+/* localhost, an address of 127.0.0.0/8, or ::1. */
+bool srv_host_name_is_loopback(struct srv_http_text host);
 /* Host is localhost, an address of 127.0.0.0/8 or [::1], with this port or none. */
 bool srv_host_is_loopback(const struct srv_http_request *request, uint16_t port);
 /* No page sent it, or one of ours did: Origin absent, the same as Host, or `also` (may be NULL). */

@@ -80,6 +80,10 @@ bool srv_gate_is_open(struct srv_gate *gate) {
     return srv_principals_count(gate->principals) == 0;
 }
 
+bool srv_gate_is_public(const struct srv_gate *gate) {
+    return gate->public_url != NULL && !srv_host_name_is_loopback(gate->public_origin.host);
+}
+
 struct srv_gate_stats srv_gate_stats(struct srv_gate *gate) {
     return (struct srv_gate_stats){
         .fine = atomic_load(&gate->fine),

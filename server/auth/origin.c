@@ -42,7 +42,7 @@ int srv_origin_read(struct srv_http_text text, bool path, struct srv_origin *ret
 
 /* ---- loopback ---- */
 
-static bool is_loopback_name(struct srv_http_text host) {
+bool srv_host_name_is_loopback(struct srv_http_text host) {
     char text[INET6_ADDRSTRLEN];
     struct in_addr four;
     struct in6_addr six;
@@ -61,7 +61,7 @@ static bool is_loopback_name(struct srv_http_text host) {
 }
 
 bool srv_host_is_loopback(const struct srv_http_request *request, uint16_t port) {
-    return request->host.size > 0 && is_loopback_name(request->host) &&
+    return request->host.size > 0 && srv_host_name_is_loopback(request->host) &&
            (request->port < 0 || request->port == port);
 }
 

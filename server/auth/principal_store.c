@@ -40,7 +40,7 @@ static int seal_secret(const struct srv_keyfile *keyfile, const struct srv_princ
 static int unseal_secret(const struct srv_keyfile *keyfile, struct srv_principal *principal,
                          const struct srv_sealed_secret *sealed) {
     char what[SEALED_AS_BYTES];
-    if (principal->kind != SRV_PRINCIPAL_KEY) {
+    if (principal->kind != SRV_PRINCIPAL_KEY || keyfile == NULL) {
         return 0;
     }
     sealed_as(principal, what);

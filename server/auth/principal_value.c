@@ -14,9 +14,15 @@ static bool text_valid(const char *text, size_t room, const char *letters) {
     return size > 0 && size < room && strspn(text, letters) == size;
 }
 
+/* What climbs in the paths of URLs could be added, but never shown or removed there. */
+static bool name_valid(const struct srv_principal *principal) {
+    const char *name = principal->name;
+    return text_valid(name, sizeof(principal->name), LETTERS "@") && strcmp(name, ".") != 0 &&
+           strcmp(name, "..") != 0;
+}
+
 bool srv_principal_valid_beside_secret(const struct srv_principal *principal) {
-    if (!text_valid(principal->name, sizeof(principal->name), LETTERS "@") ||
-        principal->grant_count > SRV_GRANTS_MAX) {
+    if (!name_valid(principal) || principal->grant_count > SRV_GRANTS_MAX) {
         return false;
     }
     for (size_t i = 0; i < principal->grant_count; i++) {

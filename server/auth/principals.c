@@ -25,6 +25,7 @@ struct credential {
 
 struct srv_principals {
     struct frag_store *store;
+    bool has_keyfile;
     struct srv_keyfile keyfile;
     pthread_mutex_t change; /* over a whole change with its waiting for the disk; taken first */
     pthread_mutex_t lock;   /* of what follows; never while something blocks */
@@ -194,7 +195,8 @@ static int take_loaded(struct srv_principals *principals, const struct srv_princ
 
 static int load_slot(struct srv_principals *principals, uint16_t slot) {
     struct srv_principal principal;
-    int rc = srv_principal_load(principals->store, &principals->keyfile, slot, &principal);
+    const struct srv_keyfile *keyfile = principals->has_keyfile ? &principals->keyfile : NULL;
+    int rc = srv_principal_load(principals->store, keyfile, slot, &principal);
     if (rc < 0) {
         return rc == -ENOENT ? 0 : rc;
     }
@@ -210,7 +212,10 @@ int srv_principals_open(struct frag_store *store, const struct srv_keyfile *keyf
         return -ENOMEM;
     }
     principals->store = store;
-    principals->keyfile = *keyfile;
+    principals->has_keyfile = keyfile != NULL;
+    if (keyfile != NULL) {
+        principals->keyfile = *keyfile;
+    }
     KN_ASSERT(pthread_mutex_init(&principals->change, NULL) == 0); /* plain: glibc's cannot fail */
     KN_ASSERT(pthread_mutex_init(&principals->lock, NULL) == 0);
     int rc = 0;
@@ -223,6 +228,32 @@ int srv_principals_open(struct frag_store *store, const struct srv_keyfile *keyf
     }
     *ret_principals = principals;
     return 0;
+}
+
+/* 1: the store has a sealed secret. */
+static int has_secrets(struct frag_store *store) {
+    struct srv_principals *principals = NULL;
+    int rc = srv_principals_open(store, NULL, &principals);
+    for (size_t i = 0; rc == 0 && i < principals->count; i++) {
+        rc = principals->entries[i]->face.kind == SRV_PRINCIPAL_KEY ? 1 : 0;
+    }
+    srv_principals_close(principals);
+    return rc;
+}
+
+int srv_principals_keyfile(struct frag_store *store, const char *path,
+                           struct srv_keyfile *ret_keyfile) {
+    int rc = srv_keyfile_open(path, ret_keyfile);
+    if (rc != -ENOENT) {
+        return rc;
+    }
+    /* A new one would stand where the old one has to come back. */
+    rc = has_secrets(store);
+    if (rc != 0) {
+        return rc > 0 ? -ENOKEY : rc;
+    }
+    rc = srv_keyfile_create(path);
+    return rc == 0 || rc == -EEXIST ? srv_keyfile_open(path, ret_keyfile) : rc;
 }
 
 void srv_principals_close(struct srv_principals *principals) {
@@ -287,6 +318,9 @@ static int replace_entry(struct srv_principals *principals, struct entry *entry)
 static int change(struct srv_principals *principals, const struct srv_principal *principal,
                   int (*with)(struct srv_principals *principals, struct entry *entry)) {
     struct entry *entry = NULL;
+    if (!principals->has_keyfile) {
+        return -ENOKEY;
+    }
     if (!srv_principal_valid(principal)) {
         return -EINVAL;
     }
@@ -362,6 +396,9 @@ static int give_unless_expired(const struct srv_principal *found, struct kn_wall
 int srv_principals_find_key(struct srv_principals *principals, const char *access_key,
                             struct kn_wall now, const struct srv_principal **ret_principal) {
     const struct credential credential = {SRV_PRINCIPAL_KEY, access_key, strlen(access_key)};
+    if (!principals->has_keyfile) {
+        return -ENOENT; /* what has no secret, anybody could sign with */
+    }
     return give_unless_expired(find(principals, credential), now, ret_principal);
 }
 
@@ -452,7 +489,8 @@ void srv_principal_signing_key(const struct srv_principal *principal,
 
 int srv_principals_lookup(const char *access_key, struct srv_sigv4_key *ret_key, void *principals) {
     const struct credential credential = {SRV_PRINCIPAL_KEY, access_key, strlen(access_key)};
-    const struct srv_principal *found = find(principals, credential);
+    const struct srv_principal *found =
+        ((struct srv_principals *)principals)->has_keyfile ? find(principals, credential) : NULL;
     if (found == NULL) {
         return -ENOENT;
     }

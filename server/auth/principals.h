@@ -69,7 +69,7 @@ enum srv_principal_kind { SRV_PRINCIPAL_KEY = 1, SRV_PRINCIPAL_USER, SRV_PRINCIP
 #define SRV_PRINCIPAL_ANYONE ((enum srv_principal_kind)0)
 
 #define SRV_PRINCIPALS_MAX 1024u
-#define SRV_PRINCIPAL_NAME_BYTES 65u /* 1 to 64 of A-Z a-z 0-9 . _ @ - and a NUL */
+#define SRV_PRINCIPAL_NAME_BYTES 65u /* 1 to 64 of A-Z a-z 0-9 . _ @ -, not "." or ".." */
 #define SRV_SECRET_LEAST 16u
 #define SRV_NEVER ((struct kn_wall){INT64_MAX})
 
@@ -128,9 +128,16 @@ KN_MUST_CHECK int srv_password_check(const struct srv_password *password, const 
 
 struct srv_principals;
 
-/* Blocks. The store outlives the table and may be one opened for reading; `keyfile` is copied. 0.
- * -EKEYREJECTED: a secret does not open with this key file; KN_E_MALFORMED, KN_E_TRUNCATED,
- * KN_E_UNSUPPORTED: an entry is damaged or a newer version's. Else as frag_store_get. */
+/* The key file at `path`, made where there is none. Blocks. -ENOKEY: there is none, and the store
+ * has secrets that were encrypted with the one that was. Else as srv_keyfile_open, _create and
+ * srv_principals_open. */
+KN_MUST_CHECK int srv_principals_keyfile(struct frag_store *store, const char *path,
+                                         struct srv_keyfile *ret_keyfile);
+/* Blocks. The store outlives the table and may be one opened for reading; `keyfile` is copied.
+ * NULL: to list and to remove alone, where it may be lost; access keys have no secret then, nobody
+ * is found by one, and adding and replacing is -ENOKEY. 0. -EKEYREJECTED: a secret does not open
+ * with this key file; KN_E_MALFORMED, KN_E_TRUNCATED, KN_E_UNSUPPORTED: an entry is damaged or a
+ * newer version's. Else as frag_store_get. */
 KN_MUST_CHECK int srv_principals_open(struct frag_store *store, const struct srv_keyfile *keyfile,
                                       struct srv_principals **ret_principals);
 /* NULL is fine. Principals that were found live on. */

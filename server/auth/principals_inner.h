@@ -22,7 +22,7 @@ void srv_principal_signing_key(const struct srv_principal *principal,
 /* ---- one of the store's journal: under "principal" and its slot, 2 bytes ---- */
 
 /* These block, and answer as frag_store_put, _get and _delete; loading also as srv_principal_read
- * and srv_unseal. */
+ * and srv_unseal. Loading with `keyfile` NULL leaves the secret empty. */
 KN_MUST_CHECK int srv_principal_store(struct frag_store *store, const struct srv_keyfile *keyfile,
                                       uint16_t slot, const struct srv_principal *principal);
 KN_MUST_CHECK int srv_principal_load(struct frag_store *store, const struct srv_keyfile *keyfile,

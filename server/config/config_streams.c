@@ -12,7 +12,8 @@
 
 static bool name_valid(const char *name) {
     size_t size = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-");
-    return size >= 1 && size < FRAG_STREAM_NAME_BYTES && name[size] == '\0';
+    bool climbs = strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+    return size >= 1 && size < FRAG_STREAM_NAME_BYTES && name[size] == '\0' && !climbs;
 }
 
 static const struct srv_yaml *find(const struct srv_yaml *map, const char *name) {
@@ -53,7 +54,8 @@ static int read_stream(struct srv_making *making, const struct srv_yaml *key,
     if (!name_valid(key->text)) {
         (void)kn_text_plain(key->text, strlen(key->text), shown, sizeof(shown));
         size_t before = srv_making_enter(making, shown);
-        int rc = srv_making_tell(making, false, "a stream's name is 1 to 256 of A-Z a-z 0-9 . _ -");
+        int rc = srv_making_tell(making, false,
+                                 "a stream's name is 1 to 256 of A-Z a-z 0-9 . _ -, but . and ..");
         srv_making_leave(making, before);
         return rc;
     }

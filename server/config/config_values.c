@@ -74,7 +74,9 @@ static size_t name_size(const char *text) {
 static size_t put_variable(struct expansion *expansion, const char *text) {
     size_t size = name_size(text);
     size_t end = strcspn(text, "}");
-    if (size == 0 || text[end] == '\0' || (text[size] != ':' && size != end)) {
+    /* Of one in another's default the first bracket would end both. */
+    if (size == 0 || text[end] == '\0' || (text[size] != ':' && size != end) ||
+        memmem(text, end, "${", 2) != NULL) {
         fault(expansion, "a variable is written ${NAME} or ${NAME:default}", "", 0, "");
         return 0;
     }

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "ingest/ingest.h"
 #include "server/config/config.h"
+#include "server/http/head.h"
 
 #define SECOND ((uint64_t)KN_NS_PER_S)
 #define HOUR (3600 * SECOND)
@@ -67,9 +68,11 @@ static const char *public_url_fault(const char *text) {
     size_t scheme = strncmp(text, "http://", 7) == 0    ? 7
                     : strncmp(text, "https://", 8) == 0 ? 8
                                                         : 0;
+    struct srv_http_request unused = {0};
+    const struct srv_http_text authority = {text + scheme, strlen(text + scheme)};
     /* No path: the server's own are behind it. */
-    if (scheme == 0 || text[scheme] == '\0' || strpbrk(text + scheme, "/?#@ \"<>\\") != NULL) {
-        return "how others reach the server, such as https://video.example.org";
+    if (scheme == 0 || !srv_http_head_authority(authority, &unused)) {
+        return "how others reach the server, such as https://video.example.org:8443";
     }
     return NULL;
 }
@@ -368,7 +371,8 @@ const struct srv_schema srv_config_schema[] = {
      AT(public_url),
      .restart = true,
      .fault = public_url_fault,
-     .help = "How others reach it, for links: https://video.example.org. None: as they asked."},
+     .help = "How others reach it, for links: https://video.example.org. None: as they asked. As\n"
+             "beyond loopback, credentials are needed first."},
     {.name = "key_file",
      .kind = SRV_KIND_TEXT,
      AT(key_file),

@@ -139,8 +139,9 @@ static bool may_stay(struct srv_reader *reader, int64_t now_ns) {
         return true;
     }
     reader->checked_ns = now_ns;
-    if (srv_exchange_peer(reader->exchange)->local) {
-        return true; /* the unix socket: who that is does not change */
+    bool credentials = reader->principal->kind != SRV_PRINCIPAL_ANYONE;
+    if (!credentials && srv_exchange_peer(reader->exchange)->local) {
+        return true; /* the unix socket's own user: who that is does not change */
     }
     if (reader->was_open) {
         return srv_gate_is_open(reader->events->world->gate);

@@ -23,10 +23,8 @@ void srv_base_url_make(const char *public_url, struct srv_http_text authority,
 
 const char *srv_exchange_base_url(struct srv_exchange *exchange) {
     if (exchange->base_url[0] == '\0') {
-        const struct srv_config *config = srv_world_config(exchange->engine->world);
-        srv_base_url_make(config->public_url, exchange->request->authority, &exchange->peer,
-                          exchange->base_url, sizeof(exchange->base_url));
-        srv_config_unref(config);
+        srv_base_url_make(exchange->engine->world->public_url, exchange->request->authority,
+                          &exchange->peer, exchange->base_url, sizeof(exchange->base_url));
     }
     return exchange->base_url;
 }

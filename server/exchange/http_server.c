@@ -149,7 +149,7 @@ static int start_track(struct srv_http_server *server, struct track *track, stru
     return rc != 0 || track->ticking ? rc : -ENOMEM;
 }
 
-/* Connections are gone, workers have stopped. */
+/* Workers have stopped, connections are gone. */
 static void stop_track(struct track *track) {
     if (track->ticking && kn_loop_call(track->loop, end_ticking, track) != 0) {
         kn_log_error("a loop has ended by itself", kn_str("loop", "http"));
@@ -338,10 +338,11 @@ void srv_http_server_stop(struct srv_http_server *server) {
         return;
     }
     srv_http_server_drain(server);
-    srv_transport_close(server->transport);
+    /* Requests whose peers went are still with workers, and may look at any part of it. */
     if (server->engine.workers != NULL) {
         srv_workers_stop(server->engine.workers);
     }
+    srv_transport_close(server->transport);
     for (size_t i = 0; i < server->count; i++) {
         stop_track(&server->tracks[i]);
     }

@@ -65,6 +65,9 @@ struct srv_worker;
 /* `worker` NULL: it will not be done, and must only come back. */
 struct srv_job {
     struct srv_job *next;
+    /* A password is hashed: half of the threads do so at most, and a quarter of the queue waits for
+     * it. Whoever guesses must not keep all others waiting. */
+    bool hashes;
     void (*run)(struct srv_job *job, struct srv_worker *worker);
 };
 
@@ -103,7 +106,7 @@ KN_MUST_CHECK int srv_request_log_set(struct srv_request_log *log, enum srv_log_
 /* Never blocks. */
 void srv_request_log_add(struct srv_request_log *log, const struct srv_request_line *line);
 uint64_t srv_request_log_lost(const struct srv_request_log *log);
-/* Writes what waits. NULL is fine. */
+/* Writes what waits, for 1 s where it is not taken. NULL is fine. */
 void srv_request_log_destroy(struct srv_request_log *log);
 
 /* ---- a loop's own ---- */

@@ -24,6 +24,7 @@
 
 /* Of a body that a signature covers: it is read before anybody knows who sends it. */
 #define SIGNED_BODY_MAX ((uint64_t)1024 * 1024)
+#define DOOR_HOLDS_NS KN_NS_PER_S
 
 static void set_phase(struct srv_exchange *exchange, enum srv_phase phase) {
     exchange->phase = phase;
@@ -160,6 +161,8 @@ static bool find_route(struct srv_exchange *exchange) {
 static void give(struct srv_exchange *exchange, enum srv_phase phase,
                  void (*run)(struct srv_job *job, struct srv_worker *worker)) {
     exchange->job.run = run;
+    /* The door asks a worker for a password alone. */
+    exchange->job.hashes = phase == SRV_PHASE_DOOR || exchange->match.route->hashes;
     set_phase(exchange, phase);
     (void)srv_exchange_ref(exchange); /* the worker's, until it comes back */
     if (srv_workers_give(exchange->engine->workers, &exchange->job) == 0) {
@@ -387,6 +390,11 @@ static void ask_on_worker(struct srv_job *job, struct srv_worker *worker) {
     if (worker != NULL) {
         struct srv_visit question = visit(exchange);
         exchange->engine->doorman->ask_blocking(exchange->engine->gate, &question, &exchange->door);
+    } else {
+        exchange->door = (struct srv_door_answer){.verdict = SRV_DOOR_REFUSED,
+                                                  .status = 503,
+                                                  .code = srv_answer_code(503),
+                                                  .message = "the server shuts down"};
     }
     srv_exchange_post(exchange, SRV_POST_BACK);
 }
@@ -425,6 +433,7 @@ static void heed_door(struct srv_exchange *exchange) {
 
 static void ask_door(struct srv_exchange *exchange) {
     struct srv_visit question = visit(exchange);
+    exchange->door_asked_worker = false;
     exchange->engine->doorman->finish(&exchange->door);
     exchange->door = (struct srv_door_answer){.verdict = SRV_DOOR_REFUSED};
     exchange->engine->doorman->ask(exchange->lane->door, &question, &exchange->door);
@@ -437,10 +446,21 @@ void srv_exchange_admit(struct srv_exchange *exchange) {
     }
 }
 
+/* A body may come for a minute, and longer: who was let in before it has perhaps been deleted
+ * since, or an open server closed. */
+static bool is_old(const struct srv_exchange *exchange) {
+    const struct kn_clock *clock = exchange->engine->clock;
+    return clock->mono(clock).ns - exchange->began_ns > DOOR_HOLDS_NS;
+}
+
 void srv_exchange_body_complete(struct srv_exchange *exchange) {
     set_phase(exchange, SRV_PHASE_HEAD);
     if (!exchange->hash_body || exchange->body_hashed) {
-        run(exchange);
+        if (is_old(exchange)) {
+            ask_door(exchange);
+        } else {
+            run(exchange);
+        }
         return;
     }
     if (srv_sha256(exchange->body.data, exchange->body.size, exchange->body_sha256) != 0) {

@@ -2,6 +2,7 @@
  * counted, and never a loop's time. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,9 @@
 #define LINES_MAX 8192u
 #define LINES_AT_ONCE 64u
 #define PATH_BYTES 512u
+/* Where nobody reads what is written (a pipe, the journal): looked at again, and given up. */
+#define LOOK_MS 100
+#define END_NS KN_NS_PER_S
 
 struct line {
     size_t size;
@@ -26,9 +30,8 @@ struct srv_request_log {
     _Atomic uint64_t lost;
     struct kn_queue *lines;
     pthread_t thread;
-    pthread_mutex_t lock; /* of `fd`; held while a line is written, never by a loop */
-    int fd;
-    bool owns_fd;
+    int fd; /* the same for its life, whatever file is behind it; -1: none yet */
+    atomic_int_least64_t until_ns; /* monotonic: what cannot be written then is lost; 0: not yet */
 };
 
 static void discard(void *message, void *user) {
@@ -39,10 +42,30 @@ static void discard(void *message, void *user) {
 
 /* ---- writing: its own thread ---- */
 
-static bool write_all(int fd, const char *text, size_t size) {
+static int64_t now_ns(void) {
+    const struct kn_clock *clock = kn_clock_system();
+    return clock->mono(clock).ns;
+}
+
+/* Else a pipe that nobody reads would hold up the end. A line always fits where there is room. */
+static bool wait_for_room(struct srv_request_log *log) {
+    for (;;) {
+        int64_t until_ns = atomic_load(&log->until_ns);
+        bool over = until_ns != 0 && now_ns() >= until_ns;
+        struct pollfd look = {.fd = log->fd, .events = POLLOUT};
+        if (poll(&look, 1, over ? 0 : LOOK_MS) > 0) {
+            return true;
+        }
+        if (over) {
+            return false;
+        }
+    }
+}
+
+static bool write_all(struct srv_request_log *log, const char *text, size_t size) {
     while (size > 0) {
-        ssize_t wrote = write(fd, text, size);
-        if (wrote < 0 && errno == EINTR) {
+        ssize_t wrote = wait_for_room(log) ? write(log->fd, text, size) : 0;
+        if (wrote < 0 && (errno == EINTR || errno == EAGAIN)) {
             continue;
         }
         if (wrote <= 0) {
@@ -54,23 +77,17 @@ static bool write_all(int fd, const char *text, size_t size) {
     return true;
 }
 
-static void write_line(struct srv_request_log *log, struct line *line) {
-    (void)pthread_mutex_lock(&log->lock);
-    bool wrote = write_all(log->fd, line->text, line->size);
-    (void)pthread_mutex_unlock(&log->lock);
-    if (!wrote) {
-        atomic_fetch_add_explicit(&log->lost, 1, memory_order_relaxed);
-    }
-    free(line);
-}
-
 static void *write_lines(void *user) {
     struct srv_request_log *log = user;
     void *lines[LINES_AT_ONCE];
     int count;
     while ((count = kn_queue_wait(log->lines, lines, LINES_AT_ONCE)) > 0) {
         for (int i = 0; i < count; i++) {
-            write_line(log, lines[i]);
+            struct line *line = lines[i];
+            if (!write_all(log, line->text, line->size)) {
+                atomic_fetch_add_explicit(&log->lost, 1, memory_order_relaxed);
+            }
+            free(line);
         }
     }
     return NULL;
@@ -78,35 +95,30 @@ static void *write_lines(void *user) {
 
 /* ---- where to ---- */
 
-static int open_file(const char *path, int *ret_fd) {
-    if (path == NULL) {
-        *ret_fd = STDERR_FILENO;
+static int open_file(const char *path) {
+    int fd = path == NULL ? fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0)
+                          : open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
+    return fd < 0 ? -errno : fd;
+}
+
+/* The writer's descriptor gets the other file, also where it waits for the old one. */
+static int put_in_place(struct srv_request_log *log, int fd) {
+    if (log->fd < 0) {
+        log->fd = fd;
         return 0;
     }
-    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
-    if (fd < 0) {
-        return -errno;
-    }
-    *ret_fd = fd;
-    return 0;
+    int rc = dup3(fd, log->fd, O_CLOEXEC) < 0 ? -errno : 0;
+    (void)close(fd); /* nothing was written to it */
+    return rc;
 }
 
 int srv_request_log_set(struct srv_request_log *log, enum srv_log_requests mode, const char *path) {
-    int fd = -1;
-    int rc = open_file(path, &fd);
-    if (rc != 0) {
-        return rc;
+    int fd = open_file(path);
+    int rc = fd < 0 ? fd : put_in_place(log, fd);
+    if (rc == 0) {
+        atomic_store(&log->mode, (int)mode);
     }
-    (void)pthread_mutex_lock(&log->lock);
-    int old = log->owns_fd ? log->fd : -1;
-    log->fd = fd;
-    log->owns_fd = path != NULL;
-    (void)pthread_mutex_unlock(&log->lock);
-    if (old >= 0) {
-        (void)close(old); /* lines are not synced: a log is no record */
-    }
-    atomic_store(&log->mode, (int)mode);
-    return 0;
+    return rc;
 }
 
 /* ---- its life ---- */
@@ -123,7 +135,7 @@ int srv_request_log_create(enum srv_log_requests mode, const char *path,
         .discard = discard,
         .user = log,
     };
-    KN_ASSERT(pthread_mutex_init(&log->lock, NULL) == 0); /* cannot fail without attributes */
+    log->fd = -1;
     int rc = srv_request_log_set(log, mode, path);
     if (rc == 0) {
         rc = kn_queue_create(&config, &log->lines);
@@ -147,14 +159,14 @@ void srv_request_log_destroy(struct srv_request_log *log) {
         return;
     }
     if (log->lines != NULL) {
+        atomic_store(&log->until_ns, now_ns() + END_NS);
         kn_queue_close(log->lines);
         (void)pthread_join(log->thread, NULL); /* ours, once */
         kn_queue_destroy(log->lines);
     }
-    if (log->owns_fd) {
-        (void)close(log->fd); /* as above */
+    if (log->fd >= 0) {
+        (void)close(log->fd); /* lines are not synced: a log is no record */
     }
-    (void)pthread_mutex_destroy(&log->lock);
     free(log);
 }
 

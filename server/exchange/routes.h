@@ -41,6 +41,7 @@ struct srv_route {
     enum srv_body_kind body;
     uint64_t body_max; /* 0: 1 MiB; UINT64_MAX: none */
     bool on_loop;      /* else on a worker */
+    bool hashes;       /* a password, for whoever asks */
     /* The body of a signed request is not part of its signature (PutMedia). */
     bool unsigned_body;
     void (*handle)(struct srv_exchange *exchange);

@@ -16,13 +16,19 @@ struct srv_worker {
     struct frag_archive *archive; /* NULL until it is asked for */
 };
 
+struct line {
+    struct srv_job *first, *last;
+    size_t count;
+};
+
 struct srv_workers {
     struct srv_workers_config config;
     pthread_mutex_t lock;
     pthread_cond_t not_empty;
     /* Under the lock: */
-    struct srv_job *first, *last;
-    size_t waiting, busy;
+    struct line line, hash_line;
+    size_t busy, hashing;
+    bool hashed_last; /* they take turns where both wait */
     bool stopped;
     /* Whoever made it: */
     size_t started;
@@ -59,37 +65,39 @@ static void forget_archive(struct srv_worker *worker) {
 
 /* ---- the queue ---- */
 
-static void append(struct srv_workers *workers, struct srv_job *job) {
+static void append(struct line *line, struct srv_job *job) {
     job->next = NULL;
-    if (workers->last == NULL) {
-        workers->first = job;
+    if (line->last == NULL) {
+        line->first = job;
     } else {
-        workers->last->next = job;
+        line->last->next = job;
     }
-    workers->last = job;
+    line->last = job;
 }
 
-static void put_first(struct srv_workers *workers, struct srv_job *job) {
-    job->next = workers->first;
-    workers->first = job;
-    if (workers->last == NULL) {
-        workers->last = job;
+static void put_first(struct line *line, struct srv_job *job) {
+    job->next = line->first;
+    line->first = job;
+    if (line->last == NULL) {
+        line->last = job;
     }
 }
 
 static int give(struct srv_workers *workers, struct srv_job *job, bool hurries) {
     int rc = 0;
     lock(workers);
+    struct line *line = job->hashes ? &workers->hash_line : &workers->line;
+    size_t room = job->hashes ? (workers->config.queue + 3) / 4 : workers->config.queue;
     if (workers->stopped) {
         rc = KN_E_CLOSED;
     } else if (hurries) {
-        put_first(workers, job);
-    } else if (workers->waiting >= workers->config.queue) {
+        put_first(line, job);
+    } else if (line->count >= room) {
         rc = -EAGAIN;
     } else {
-        append(workers, job);
+        append(line, job);
     }
-    workers->waiting += rc == 0;
+    line->count += rc == 0;
     if (rc == 0) {
         (void)pthread_cond_signal(&workers->not_empty);
     }
@@ -105,13 +113,21 @@ int srv_workers_hurry(struct srv_workers *workers, struct srv_job *job) {
     return give(workers, job, true);
 }
 
+static bool may_hash(const struct srv_workers *workers) {
+    size_t most = workers->config.threads < 4 ? 1 : workers->config.threads / 2;
+    return workers->hash_line.first != NULL && (workers->hashing < most || workers->stopped);
+}
+
 /* Under the lock; NULL: there is none. */
 static struct srv_job *take(struct srv_workers *workers) {
-    struct srv_job *job = workers->first;
+    bool hash = may_hash(workers) && (!workers->hashed_last || workers->line.first == NULL);
+    struct line *line = hash ? &workers->hash_line : &workers->line;
+    struct srv_job *job = line->first;
     if (job != NULL) {
-        workers->first = job->next;
-        workers->last = workers->first == NULL ? NULL : workers->last;
-        workers->waiting--;
+        line->first = job->next;
+        line->last = line->first == NULL ? NULL : line->last;
+        line->count--;
+        workers->hashed_last = hash;
     }
     return job;
 }
@@ -119,7 +135,7 @@ static struct srv_job *take(struct srv_workers *workers) {
 void srv_workers_load(struct srv_workers *workers, size_t *ret_busy, size_t *ret_waiting) {
     lock(workers);
     *ret_busy = workers->busy;
-    *ret_waiting = workers->waiting;
+    *ret_waiting = workers->line.count + workers->hash_line.count;
     unlock(workers);
 }
 
@@ -128,11 +144,17 @@ void srv_workers_load(struct srv_workers *workers, size_t *ret_busy, size_t *ret
 /* Under the lock, which is open while the job runs. */
 static void run(struct srv_worker *worker, struct srv_job *job, bool cancelled) {
     struct srv_workers *workers = worker->workers;
+    bool hashes = job->hashes; /* it is gone when it was run */
     workers->busy++;
+    workers->hashing += hashes ? 1 : 0;
     unlock(workers);
     job->run(job, cancelled ? NULL : worker);
     lock(workers);
     workers->busy--;
+    workers->hashing -= hashes ? 1 : 0;
+    if (hashes && may_hash(workers)) { /* this thread may have something else to do */
+        (void)pthread_cond_signal(&workers->not_empty);
+    }
 }
 
 static void *work(void *user) {

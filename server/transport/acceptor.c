@@ -21,17 +21,18 @@ static void poll_listeners(struct srv_acceptor *acceptor);
 
 /* ---- pausing ---- */
 
-static bool is_full(struct srv_transport *transport) {
-    return atomic_load(&transport->connections) >= transport->max_connections;
+/* Unix sockets have some in reserve: who looks after the server gets in when others fill it. */
+static bool is_full(const struct srv_listener *listener) {
+    struct srv_transport *transport = listener->acceptor->transport;
+    bool local = listener->bound.sock.any.sa_family == AF_UNIX;
+    return atomic_load(&transport->connections) >=
+           transport->max_connections + (local ? SRV_LOCAL_RESERVE : 0);
 }
 
-static void stop_polling(struct srv_acceptor *acceptor) {
-    struct srv_transport *transport = acceptor->transport;
-    for (size_t i = 0; i < transport->listener_count; i++) {
-        if (transport->listeners[i].polled) {
-            (void)uv_poll_stop(&transport->listeners[i].poll); /* always 0 */
-            transport->listeners[i].polled = false;
-        }
+static void stop_polling(struct srv_listener *listener) {
+    if (listener->polled) {
+        (void)uv_poll_stop(&listener->poll); /* always 0 */
+        listener->polled = false;
     }
 }
 
@@ -46,7 +47,9 @@ static void pause_accepting(struct srv_acceptor *acceptor, int error) {
         kn_log_warn("connections cannot be accepted, trying again every 100 ms",
                     kn_err("error", error));
     }
-    stop_polling(acceptor);
+    for (size_t i = 0; i < acceptor->transport->listener_count; i++) {
+        stop_polling(&acceptor->transport->listeners[i]);
+    }
     (void)uv_timer_start(&acceptor->pause, handle_pause, PAUSE_MS, 0);
 }
 
@@ -158,7 +161,12 @@ static bool accept_one(const struct srv_listener *listener) {
     struct srv_acceptor *acceptor = listener->acceptor;
     struct srv_address from = {.size = sizeof(from.sock)};
     int fd = accept4(listener->fd, &from.sock.any, &from.size, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    int rc = fd < 0 ? -errno : make_link(listener, fd, &from);
+    int rc = fd < 0 ? -errno : 0;
+    if (fd >= acceptor->transport->max_descriptors) {
+        rc = -EMFILE;
+    } else if (fd >= 0) {
+        rc = make_link(listener, fd, &from);
+    }
     if (rc == 0) {
         acceptor->told = false;
         return true;
@@ -175,25 +183,24 @@ static bool accept_one(const struct srv_listener *listener) {
 
 static void handle_listener(uv_poll_t *poll, int status, int events) {
     (void)status, (void)events; /* whatever it was, accept4 tells */
-    const struct srv_listener *listener = poll->data;
-    struct srv_acceptor *acceptor = listener->acceptor;
+    struct srv_listener *listener = poll->data;
     bool more = true;
-    for (int i = 0; i < ACCEPTS_A_TURN && more && !is_full(acceptor->transport); i++) {
+    for (int i = 0; i < ACCEPTS_A_TURN && more && !is_full(listener); i++) {
         more = accept_one(listener);
     }
-    if (is_full(acceptor->transport)) {
-        stop_polling(acceptor); /* srv_acceptor_recheck comes when one is gone */
+    if (is_full(listener)) {
+        stop_polling(listener); /* srv_acceptor_recheck comes when one is gone */
     }
 }
 
 static void poll_listeners(struct srv_acceptor *acceptor) {
     struct srv_transport *transport = acceptor->transport;
-    if (is_full(transport) || uv_is_active((uv_handle_t *)&acceptor->pause)) {
+    if (uv_is_active((uv_handle_t *)&acceptor->pause)) {
         return;
     }
     for (size_t i = 0; i < transport->listener_count; i++) {
         struct srv_listener *listener = &transport->listeners[i];
-        if (!listener->polled) {
+        if (!listener->polled && !is_full(listener)) {
             listener->polled = uv_poll_start(&listener->poll, UV_READABLE, handle_listener) == 0;
         }
     }

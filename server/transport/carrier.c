@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <openssl/err.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -266,6 +267,15 @@ void srv_carrier_stop(struct srv_carrier *carrier) {
 }
 
 /* ---- the start ---- */
+
+/* As it counts them itself when a context is made; above the first number it takes the second. */
+#define DESCRIPTORS_REASONABLE 10000000
+#define DESCRIPTORS_ELSE 2560
+
+int srv_carrier_max_descriptors(void) {
+    long most = sysconf(_SC_OPEN_MAX);
+    return most < 0 || most > DESCRIPTORS_REASONABLE ? DESCRIPTORS_ELSE : (int)most;
+}
 
 /* For each handshake: the certificate of now. */
 static int choose_certificate(SSL *ssl, void *user) {

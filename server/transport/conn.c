@@ -385,7 +385,8 @@ static struct lws *adopt(struct srv_link *link) {
         .vh = link->carrier->vhost,
         .type = link->tls ? LWS_ADOPT_SOCKET | LWS_ADOPT_ALLOW_SSL : LWS_ADOPT_RAW_FILE_DESC,
         .fd.sockfd = link->fd,
-        .opaque = link,
+        /* A raw file that it could not take over it keeps, and tells of its end much later. */
+        .opaque = link->tls ? link : NULL,
     };
     return lws_adopt_descriptor_vhost_via_info(&wish);
 }
@@ -408,6 +409,7 @@ void srv_link_start(struct srv_link *link) {
         }
         return;
     }
+    lws_set_opaque_user_data(wsi, link);
     link->wsi = wsi;
     if (link->tls) {
         link->ssl = lws_get_ssl(wsi);

@@ -153,6 +153,8 @@ struct srv_carrier_start {
     int rc;
 };
 void srv_carrier_start(void *user, int status);
+/* Descriptors from here on libwebsockets cannot have: it has room by their number. As of now. */
+int srv_carrier_max_descriptors(void);
 /* Any thread: the link goes to its loop. */
 void srv_carrier_give(struct srv_carrier *carrier, struct srv_link *link);
 /* Any thread but its loop's; returns when all of it on the loop is gone. */
@@ -205,6 +207,7 @@ struct srv_transport {
     const struct srv_conn_handler *handler;
     void *user;
     size_t max_connections;
+    int max_descriptors; /* of libwebsockets */
     struct srv_peers *peers;
     struct srv_carrier *carriers;
     size_t carrier_count;

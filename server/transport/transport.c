@@ -128,6 +128,7 @@ static int create(const struct srv_transport_config *config, struct srv_transpor
     transport->handler = config->handler;
     transport->user = config->user;
     transport->max_connections = config->max_connections;
+    transport->max_descriptors = srv_carrier_max_descriptors();
     transport->acceptor.transport = transport;
     transport->acceptor.has_ended = true; /* until it starts */
     int rc = srv_peers_create(config->max_connections, config->max_per_address, &transport->peers);

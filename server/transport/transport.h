@@ -79,6 +79,9 @@ struct srv_listen {
     bool tls;
 };
 
+/* So many more than max_connections there may be where they come by a unix socket. */
+#define SRV_LOCAL_RESERVE 16u
+
 struct srv_transport_config {
     struct kn_loop *const *loops; /* started; connections go to the one with the fewest */
     size_t loop_count;

@@ -3,8 +3,8 @@
 
     tests/bench/http_peers.py BUILD-FOLDER [SECONDS]
 
-Both servers run on this machine with as many loops (workers) as processors, one after the other, for each
-figure in turn; wrk and the uploads take their share of the same processors, so ratios count, not
+Both servers run on this machine with as many loops (workers) as processors, one after the other for each
+figure, three times; medians; wrk and the uploads take their share of the same processors, so ratios count, not
 figures.
 """
 
@@ -21,6 +21,7 @@ import time
 
 BUILD = os.path.abspath(sys.argv[1])
 SECONDS = float(sys.argv[2]) if len(sys.argv) > 2 else 5
+ROUNDS = 3
 PROBE = os.path.join(BUILD, "tests", "http_probe")
 KINORA = os.path.join(BUILD, "kinora")
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -194,17 +195,23 @@ class Nginx:
         self.process.wait(30)
 
 
+def median(rounds):
+    """Of each number by itself."""
+    return {name: sorted(told[name] for told in rounds)[len(rounds) // 2] for name in rounds[0]}
+
+
 def both(folder, figures):
-    """Each figure of both, in turn; figures: {name: function of a server}."""
-    found = {name: {} for name in figures}
-    for name, figure in figures.items():
-        for kind in (Probe, Nginx):
-            server = kind(folder)
-            try:
-                found[name][kind.__name__.lower()] = figure(server)
-            finally:
-                server.stop()
-    return found
+    """Each figure of both, by turns; figures: {name: function of a server}."""
+    found = {name: {"probe": [], "nginx": []} for name in figures}
+    for _ in range(ROUNDS):
+        for name, figure in figures.items():
+            for kind in (Probe, Nginx):
+                server = kind(folder)
+                try:
+                    found[name][kind.__name__.lower()].append(figure(server))
+                finally:
+                    server.stop()
+    return {name: {kind: median(rounds) for kind, rounds in pair.items()} for name, pair in found.items()}
 
 
 def signed(folder):

@@ -34,6 +34,10 @@ static void ask(void *door, const struct srv_visit *visit, struct srv_door_answe
         answer->challenge = answer->status == 401 ? "Bearer" : NULL;
         answer->retry_s = answer->status == 429 ? 60 : 0;
         (void)snprintf(answer->message, sizeof(answer->message), "not you");
+    } else if (says(visit, "once") && world->doors > 1) {
+        answer->verdict = SRV_DOOR_REFUSED;
+        answer->status = 401;
+        answer->code = "UnrecognizedClientException";
     } else if (says(visit, "hash") && visit->body_sha256 == NULL && visit->has_body) {
         answer->verdict = SRV_DOOR_AFTER_BODY;
     } else if (says(visit, "slow")) {

@@ -1,6 +1,7 @@
 /* An engine, a lane and a few routes over a fake connection, with a clock that stands still and a
  * door that does what the request's field X-Door says: "no" (403), "unknown" (401), "hash" (asks
- * for the body first), "slow" (asks a worker), "busy" (429).
+ * for the body first), "slow" (asks a worker), "busy" (429),
+ * "once" (only the first time).
  *
  *     GET    /hello          "hello"
  *     GET    /items/{id}     {"id": ...}

@@ -158,16 +158,17 @@ static int serve(struct srv_world *world, int argc, char **argv) {
     config.times.idle_ns = 600 * KN_NS_PER_S;
     config.routes = tables;
     config.route_tables = 1;
-    int rc = srv_http_server_start(&config, &world->http, problem);
+    struct srv_http_server *http = NULL;
+    int rc = srv_http_server_start(&config, &http, problem);
     if (rc != 0) {
         return fail(problem, rc);
     }
-    const struct srv_transport *transport = srv_http_server_transport(world->http);
+    const struct srv_transport *transport = srv_http_server_transport(http);
     printf("%s %s\n", srv_transport_address(transport, 0), srv_transport_address(transport, 1));
     fflush(stdout);
     char end;
     (void)!read(STDIN_FILENO, &end, 1); /* its end is what counts */
-    srv_http_server_stop(world->http);
+    srv_http_server_stop(http);
     return 0;
 }
 

@@ -407,6 +407,9 @@ static void test_names_settings_and_tags(void **state) {
     assert_false(frag_stream_name_valid(""));
     assert_false(frag_stream_name_valid("a b"));
     assert_false(frag_stream_name_valid("a/b"));
+    assert_false(frag_stream_name_valid("."));
+    assert_false(frag_stream_name_valid(".."));
+    assert_true(frag_stream_name_valid("..."));
     assert_false(frag_stream_name_valid("T\xc3\xbcr"));
 
     struct frag_stream_settings settings = plain_settings;

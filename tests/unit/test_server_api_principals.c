@@ -80,6 +80,8 @@ static void test_what_cannot_be_is_refused_by_name(void **state) {
         {"{'kind':'group','name':'a','grants':['list']}", "kind"},
         {"{'kind':'token','grants':['list']}", "name"},
         {"{'kind':'token','name':'a b','grants':['list']}", "name"},
+        {"{'kind':'token','name':'.','grants':['list']}", "name"},
+        {"{'kind':'token','name':'..','grants':['list']}", "name"},
         {"{'kind':'token','name':'a'}", "grants"},
         {"{'kind':'token','name':'a','grants':[]}", "grants"},
         {"{'kind':'token','name':'a','grants':['fly']}", "grants"},
@@ -123,10 +125,12 @@ static void test_the_last_admin_stays_beyond_loopback(void **state) {
     change.body = "{'expires':'now'}";
     (void)api_expect(api, 409, &change);
     change.body = "{'expires':'+1h'}";
-    (void)api_expect(api, 200, &change);
-    /* One that is over is no admin that could help. */
+    (void)api_expect(api, 409, &change);
+    /* One that will be over, or is, is no admin that could help. */
     EXPECT(api, 201, .name = "AddPrincipal", .as = &api->admin,
            .body = "{'kind':'token','name':'other','grants':['admin'],'expires':'+1m'}");
+    (void)api_expect(api, 409, &change);
+    (void)api_expect(api, 409, &remove);
     fake_clock_advance(&api->store->clock, 120 * KN_NS_PER_S);
     (void)api_expect(api, 409, &remove);
     EXPECT(api, 200, .name = "UpdatePrincipal", .as = &api->admin, .kind = "token",
@@ -191,6 +195,7 @@ static void test_a_session_for_a_password(void **state) {
     struct told wrong = *EXPECT(api, 401, .name = "CreateSession",
                                 .body = "{'name':'root','password':'wrong horse'}");
     assert_null(strstr(wrong.fields, "Set-Cookie"));
+    assert_non_null(strstr(wrong.fields, "WWW-Authenticate: Bearer")); /* no browser asks */
     const struct told *nobody = EXPECT(api, 401, .name = "CreateSession",
                                        .body = "{'name':'nobody','password':'wrong horse'}");
     assert_string_equal(nobody->text, wrong.text);

@@ -197,7 +197,10 @@ static void test_problems(void **state) {
                 "configuration:1:6: data: a text of 1 to 4095 bytes without control characters\n");
     assert_told("public_url: https://user:hush@example.org\n",
                 "configuration:1:13: public_url: how others reach the server, such as "
-                "https://video.example.org\n");
+                "https://video.example.org:8443\n");
+    assert_told("public_url: https://video.example.org:99999\n",
+                "configuration:1:13: public_url: how others reach the server, such as "
+                "https://video.example.org:8443\n");
     assert_told("tls: {certificate: a}\n",
                 "configuration:1:1: tls: it needs both certificate and key\n");
     assert_told("[1]", "configuration:1:1: a configuration is a map of keys\n");
@@ -212,9 +215,11 @@ static void test_stream_problems(void **state) {
     assert_told("streams:\n  gate: rtsp://user:hush@camera/\n",
                 "configuration:2:9: streams.gate: rtsp sources are not supported by this "
                 "version\n");
-    assert_told("streams:\n  b@d: file:/a\n  \"\": {}\n",
-                "configuration:2:3: streams.b@d: a stream's name is 1 to 256 of A-Z a-z 0-9 . _ -\n"
-                "configuration:3:3: streams.: a stream's name is 1 to 256 of A-Z a-z 0-9 . _ -\n");
+#define NAME_RULE "a stream's name is 1 to 256 of A-Z a-z 0-9 . _ -, but . and ..\n"
+    assert_told("streams:\n  b@d: file:/a\n  \"\": {}\n  ..: {}\n",
+                "configuration:2:3: streams.b@d: " NAME_RULE
+                "configuration:3:3: streams.: " NAME_RULE
+                "configuration:4:3: streams...: " NAME_RULE);
     assert_told("streams:\n  a: {retension: 7d}\n  a: file:/b\n",
                 "configuration:2:7: streams.a.retension: no such key; retention?\n"
                 "configuration:3:3: streams.a: the stream is there twice\n");
@@ -270,6 +275,8 @@ static void test_variables_in_values(void **state) {
     assert_string_equal(config->storage.items[0], "/a:b");
     assert_string_equal(config->streams[0].device_name, "a: [b");
     srv_config_unref(config);
+    assert_told("data: a${NONE:${HOME}}\n",
+                "configuration:1:7: data: a variable is written ${NAME} or ${NAME:default}\n");
     assert_told("data: ${NONE}\n", "configuration:1:7: data: the variable NONE is not set\n");
     assert_told("data: ${}\nkey_file: ${A\nmemory: $5\n",
                 "configuration:1:7: data: a variable is written ${NAME} or ${NAME:default}\n"

@@ -433,6 +433,11 @@ static void test_open(void **state) {
         {"host: localhost:5466\nsec-fetch-site: same-site\n", 403},
         {"host: localhost:5466\nsec-fetch-site: cross-site\n", 403},
         {"host: localhost:5466\nauthorization: Bearer whatever\n", 200},
+        {"host: localhost:5466\nx-forwarded-for: 192.0.2.7\n", 403},
+        {"host: localhost:5466\nforwarded: for=192.0.2.7\n", 403},
+        {"host: localhost:5466\nx-forwarded-host: cams.example\n", 403},
+        {"host: localhost:5466\nx-real-ip: 192.0.2.7\n", 403},
+        {"host: localhost:5466\nvia: 1.1 proxy\n", 403},
     };
     static struct question question;
     struct world *world = *state;

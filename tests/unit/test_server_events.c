@@ -1,6 +1,7 @@
 /* Events: the ring, what readers get of it, and the hub that watches streams. */
 #include "base/log.h"
 #include "server/api/api.h"
+#include "server/auth/principals_inner.h"
 #include "server/events/inner.h"
 #include "server/live.h"
 #include "server/sources.h"
@@ -373,14 +374,43 @@ static void who_may_not_any_more_is_sent_away(void **state) {
     close_reader(less);
 }
 
+/* Over the unix socket too: a proxy may bring it there. */
+static void credentials_count_on_the_unix_socket(void **state) {
+    struct server *server = *state;
+    struct srv_world *world = &server->world;
+    struct fake_exchange_config config = {
+        .world = world, .principal = server->viewer, .local = true};
+    struct srv_exchange *gone = fake_exchange_create(&config);
+    fake_exchange_handle(gone, &srv_events_routes, "Events");
+    (void)fake_exchange_run(gone);
+    assert_int_equal(srv_principals_remove(world->principals, SRV_PRINCIPAL_TOKEN, "viewer"), 0);
+    fake_clock_advance(&server->store->clock, 11 * KN_NS_PER_S);
+    srv_readers_wake(world->events);
+    (void)fake_exchange_run(gone);
+    assert_true(fake_exchange_ended(gone));
+    close_reader(gone);
+
+    /* The server's own user brings none, and stays, whether the server is open or not. */
+    gate_open = true;
+    struct srv_principal own = {.name = "local", .expires = SRV_NEVER};
+    assert_int_equal(srv_grant_parse("admin", &own.grants[own.grant_count++]), 0);
+    assert_int_equal(srv_principal_create(&own, &config.principal), 0);
+    struct srv_exchange *stays = fake_exchange_create(&config);
+    fake_exchange_handle(stays, &srv_events_routes, "Events");
+    (void)fake_exchange_run(stays);
+    gate_open = false;
+    fake_clock_advance(&server->store->clock, 11 * KN_NS_PER_S);
+    srv_readers_wake(world->events);
+    (void)fake_exchange_run(stays);
+    assert_false(fake_exchange_ended(stays));
+    close_reader(stays);
+    srv_principal_unref(config.principal);
+}
+
 static void an_open_server_that_closes_ends_its_readers(void **state) {
     struct server *server = *state;
     gate_open = true;
     struct srv_exchange *exchange = open_reader(server, server->admin, NULL);
-    const struct fake_exchange_config config = {
-        .world = &server->world, .principal = server->admin, .local = true};
-    struct srv_exchange *local = fake_exchange_create(&config);
-    fake_exchange_handle(local, &srv_events_routes, "Events");
     assert_int_equal(srv_principals_remove(server->world.principals, SRV_PRINCIPAL_TOKEN, "admin"),
                      0);
     fake_clock_advance(&server->store->clock, 11 * KN_NS_PER_S);
@@ -390,11 +420,8 @@ static void an_open_server_that_closes_ends_its_readers(void **state) {
     fake_clock_advance(&server->store->clock, 11 * KN_NS_PER_S);
     srv_readers_wake(server->world.events);
     (void)fake_exchange_run(exchange);
-    (void)fake_exchange_run(local);
     assert_true(fake_exchange_ended(exchange));
-    assert_false(fake_exchange_ended(local));
     close_reader(exchange);
-    close_reader(local);
 }
 
 static void a_shutdown_is_told(void **state) {
@@ -535,6 +562,7 @@ int main(void) {
                                         teardown),
         cmocka_unit_test_setup_teardown(a_quiet_connection_is_kept_alive, setup, teardown),
         cmocka_unit_test_setup_teardown(who_may_not_any_more_is_sent_away, setup, teardown),
+        cmocka_unit_test_setup_teardown(credentials_count_on_the_unix_socket, setup, teardown),
         cmocka_unit_test_setup_teardown(an_open_server_that_closes_ends_its_readers, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_shutdown_is_told, setup, teardown),

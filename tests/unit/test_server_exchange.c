@@ -164,6 +164,22 @@ static void the_door_may_want_the_body_or_a_worker(void **state) {
     assert_int_equal(world.doors, 4);
 }
 
+static void the_door_is_asked_again_after_a_slow_body(void **state) {
+    (void)state;
+    say("POST /echo HTTP/1.1\r\n" HOST "X-Door: once\r\nContent-Length: 5\r\n\r\nabc");
+    exchange_world_wait(&world, 2);
+    say("de");
+    assert_sent("401 Unauthorized");
+    assert_int_equal(world.handled, 0);
+    assert_int_equal(world.doors, 2);
+    say("DELETE /items/7 HTTP/1.1\r\n" HOST "X-Door: slow\r\nContent-Length: 5\r\n\r\nabc");
+    exchange_world_wait(&world, 2);
+    say("de");
+    assert_sent("204 No Content");
+    assert_int_equal(world.handled, 1);
+    assert_int_equal(world.doors, 6);
+}
+
 static void go_on_is_said_when_the_body_is_wanted(void **state) {
     (void)state;
     say("POST /echo HTTP/1.1\r\n" HOST "Expect: 100-continue\r\nContent-Length: 3\r\n\r\n");
@@ -658,6 +674,7 @@ int main(void) {
         TEST(json_bodies),
         TEST(the_door_is_asked_before_the_body),
         TEST(the_door_may_want_the_body_or_a_worker),
+        TEST(the_door_is_asked_again_after_a_slow_body),
         TEST(go_on_is_said_when_the_body_is_wanted),
         TEST(the_worker_queue_has_an_end),
         TEST(a_file_and_a_buffer_go_as_there_is_room),

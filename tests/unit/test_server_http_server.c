@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -38,6 +39,8 @@ struct test {
     pthread_mutex_t lock;
     struct srv_exchange *flow; /* a reference; under the lock */
     bool wakes;                /* under the lock */
+    bool is_late;              /* under the lock */
+    uint64_t late_accepted;
 };
 
 static struct test test;
@@ -113,6 +116,18 @@ static void live(struct srv_exchange *exchange) {
     (void)pthread_mutex_unlock(&test.lock);
 }
 
+/* Its peer is gone long before it looks at the server. */
+static void late(struct srv_exchange *exchange) {
+    const struct timespec nap = {.tv_nsec = 300 * 1000 * 1000};
+    struct srv_http_server *server = test.server;
+    (void)pthread_mutex_lock(&test.lock);
+    test.is_late = true;
+    (void)pthread_mutex_unlock(&test.lock);
+    (void)nanosleep(&nap, NULL);
+    test.late_accepted = srv_http_server_stats(server).transport.accepted;
+    srv_answer_empty(exchange, 204);
+}
+
 static const struct srv_route rows[] = {
     {.name = "Hello", .method = SRV_HTTP_GET, .path = "/hello", .handle = hello},
     {.name = "Echo",
@@ -131,6 +146,7 @@ static const struct srv_route rows[] = {
      .unsigned_body = true,
      .handle = copy},
     {.name = "Live", .method = SRV_HTTP_GET, .path = "/live", .on_loop = true, .handle = live},
+    {.name = "Late", .method = SRV_HTTP_GET, .path = "/late", .handle = late},
 };
 static const struct srv_routes table = {rows, KN_COUNT(rows), NULL};
 static const struct srv_routes *const tables[] = {&table};
@@ -405,6 +421,55 @@ static void the_log_changes_and_fails_without_harm(void **state) {
     (void)close(fd);
 }
 
+/* A pipe that nobody reads holds up neither another file nor the end. */
+static void a_log_that_nobody_reads_holds_up_nothing(void **state) {
+    char path[96], text[4096];
+    (void)state;
+    (void)snprintf(path, sizeof(path), "%s/pipe", test.folder);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    int reader = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    assert_true(reader >= 0);
+    for (int round = 0; round < 2; round++) {
+        assert_int_equal(srv_http_server_log(test.server, SRV_LOG_ALL, path), 0);
+        int fd = dial();
+        for (int i = 0; i < 1000; i++) { /* 64 KiB are in a pipe */
+            tell(fd, "GET /hello HTTP/1.1\r\n" HOST "\r\n");
+            hear(fd, "hello", text, sizeof(text));
+        }
+        (void)close(fd);
+        if (round == 0) {
+            assert_int_equal(srv_http_server_log(test.server, SRV_LOG_ALL, test.log), 0);
+        }
+    }
+    srv_http_server_stop(test.server);
+    test.server = NULL;
+    (void)close(reader);
+}
+
+static void wait_until_late(void) {
+    const struct timespec nap = {.tv_nsec = 1000 * 1000};
+    for (bool is_late = false; !is_late;) {
+        (void)nanosleep(&nap, NULL);
+        (void)pthread_mutex_lock(&test.lock);
+        is_late = test.is_late;
+        (void)pthread_mutex_unlock(&test.lock);
+    }
+}
+
+/* A request whose peer went holds up no draining, and still finds the whole server. */
+static void a_stop_waits_for_workers_first(void **state) {
+    const struct linger reset = {.l_onoff = 1};
+    (void)state;
+    int fd = dial();
+    tell(fd, "GET /late HTTP/1.1\r\n" HOST "\r\n");
+    wait_until_late();
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)), 0);
+    (void)close(fd);
+    srv_http_server_stop(test.server);
+    test.server = NULL;
+    assert_int_equal(test.late_accepted, 1);
+}
+
 static void a_wrong_start_says_why(void **state) {
     static const struct srv_listen listen = {.address = "256.0.0.1:0"};
     char problem[SRV_PROBLEM_BYTES] = "";
@@ -438,6 +503,8 @@ int main(void) {
         TEST(another_thread_wakes_a_flow_that_draining_ends),
         TEST(requests_are_logged),
         TEST(the_log_changes_and_fails_without_harm),
+        TEST(a_log_that_nobody_reads_holds_up_nothing),
+        TEST(a_stop_waits_for_workers_first),
         TEST(a_wrong_start_says_why),
     };
     kn_log_set_sink(quiet, NULL);

@@ -707,6 +707,41 @@ static void test_wrong_keyfile(void **state) {
     assert_null(principals);
 }
 
+/* Keys whose secrets are lost can be seen and removed, and let nobody in. */
+static void test_lost_keyfile(void **state) {
+    struct world *world = *state;
+    struct srv_principal key = make_key("one");
+    struct srv_principal user = make_user("anna");
+    struct srv_principals *bare = NULL;
+    const struct srv_principal *found = NULL;
+    struct srv_keyfile keyfile;
+    struct srv_sigv4_key signing;
+    char path[128];
+    (void)snprintf(path, sizeof(path), "%s/lost", world->folder);
+    assert_int_equal(srv_principals_add(world->principals, &key), 0);
+    assert_int_equal(srv_principals_keyfile(world->store, path, &keyfile), -ENOKEY);
+    assert_int_equal(access(path, F_OK), -1);
+
+    assert_int_equal(srv_principals_open(world->store, NULL, &bare), 0);
+    assert_int_equal(srv_principals_find(bare, SRV_PRINCIPAL_KEY, "one", &found), 0);
+    assert_int_equal(found->secret_bytes, 0);
+    srv_principal_unref(found);
+    assert_int_equal(srv_principals_find_key(bare, key.access_key, now, &found), -ENOENT);
+    assert_int_equal(srv_principals_lookup(key.access_key, &signing, bare), -ENOENT);
+    assert_int_equal(srv_principals_add(bare, &user), -ENOKEY);
+    assert_int_equal(srv_principals_replace(bare, &key), -ENOKEY);
+    assert_int_equal(srv_principals_remove(bare, SRV_PRINCIPAL_KEY, "one"), 0);
+    srv_principals_close(bare);
+
+    /* Nothing is lost with it any more. */
+    assert_int_equal(srv_principals_keyfile(world->store, path, &keyfile), 0);
+    srv_principals_close(world->principals);
+    assert_int_equal(srv_principals_open(world->store, &keyfile, &world->principals), 0);
+    assert_int_equal(srv_principals_add(world->principals, &user), 0);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(srv_principals_keyfile(world->store, path, &keyfile), 0); /* of a user: none */
+}
+
 /* The entry's bytes, changed in every place: an error, or a principal that has the same secret. */
 static void test_tampered(void **state) {
     struct world *world = *state;
@@ -869,6 +904,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_expiry, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_check_password, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_wrong_keyfile, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_lost_keyfile, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_tampered, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_lookup, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_out_of_memory, set_up, tear_down),

@@ -189,6 +189,16 @@ static void test_streams(void **state) {
     assert_string_equal(info.tags[0].value, "red");
     assert_string_equal(info.tags[1].value, "south");
 
+    /* Of a row that it names, all is. */
+    gate->named.rows |= 1u << SRV_STREAM_TAGS;
+    apply(fixture, 0);
+    info = describe(fixture, "gate");
+    assert_int_equal(info.tag_count, 1);
+    assert_string_equal(info.tags[0].value, "south");
+    gate->tags.count = 0;
+    apply(fixture, 0);
+    assert_int_equal(describe(fixture, "gate").tag_count, 0);
+
     /* A stream that leaves the file stays. */
     fixture->config.stream_count = 0;
     apply(fixture, 0);

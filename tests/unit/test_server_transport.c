@@ -1,5 +1,7 @@
 /* Connections of every kind through a real transport on loopback. */
 #include <errno.h>
+#include <fcntl.h>
+#include <libwebsockets.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -208,6 +210,53 @@ static void both_ways_tls(struct wire *wire, size_t size) {
     }
 }
 
+/* Records of odd sizes until the owner, whose queue is full, takes no more; then it is read until
+ * it goes on. */
+static void echoes_tls_with_pauses(void **state) {
+    (void)state;
+    static unsigned char in[65536], out[4096];
+    const size_t size = 24 * MIB;
+    struct timeval soon = {.tv_usec = 1000};
+    struct world world;
+    world_init(&world, WORLD_ECHO);
+    world_open(&world);
+    struct wire wire = wire_open(&world, WORLD_TLS);
+    assert_int_equal(setsockopt(wire.fd, SOL_SOCKET, SO_RCVTIMEO, &soon, sizeof(soon)), 0);
+    assert_int_equal(setsockopt(wire.fd, SOL_SOCKET, SO_SNDTIMEO, &soon, sizeof(soon)), 0);
+    (void)SSL_set_mode(wire.ssl,
+                       SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    size_t sent = 0, got = 0, pauses = 0, quiet = 0, turn = 0;
+    while (got < size) {
+        bool refused = sent == size;
+        for (; !refused; turn = 0) {
+            turn = turn > 0 ? turn : 1 + sent * 7919 % 3001;
+            turn = size - sent < turn ? size - sent : turn;
+            for (size_t i = 0; i < turn; i++) {
+                out[i] = world_pattern(sent + i);
+            }
+            size_t more = step_tls(&wire, true, out, turn);
+            sent += more;
+            refused = more == 0 || sent == size;
+            if (more == 0) {
+                pauses++;
+                break; /* the same again */
+            }
+        }
+        size_t more = 1;
+        for (size_t before = got; more > 0 && got < size; got += more) {
+            more = step_tls(&wire, false, in, sizeof(in));
+            quiet = got > before ? 0 : quiet + 1;
+            assert_true(quiet < 2000); /* it has not stopped for good */
+            for (size_t i = 0; i < more; i++) {
+                assert_int_equal(in[i], world_pattern(got + i));
+            }
+        }
+    }
+    assert_true(pauses > 0);
+    wire_close(&wire);
+    world_finish(&world);
+}
+
 static void sends_both_ways_at_once(void **state) {
     (void)state;
     for (size_t i = 0; i < KN_COUNT(kinds); i++) {
@@ -383,9 +432,16 @@ static void one_too_many_waits(void **state) {
     nap_ms(50);
     assert_int_equal(recv(wires[2].fd, &byte, 1, MSG_DONTWAIT), -1);
     assert_int_equal(srv_transport_stats(world.transport).connections, 2);
+    struct wire local = wire_open(&world, WORLD_UNIX);
+    assert_true(wire_send(&local, "x", 1));
+    assert_true(wire_expect(&local, "x", 1));
+    wire_close(&local);
+    world_wait_connections(&world, 2);
+    nap_ms(50);
+    assert_int_equal(recv(wires[2].fd, &byte, 1, MSG_DONTWAIT), -1);
     wire_close(&wires[0]);
     assert_true(wire_expect(&wires[2], "x", 1));
-    assert_int_equal(srv_transport_stats(world.transport).most_connections, 2);
+    assert_int_equal(srv_transport_stats(world.transport).most_connections, 3);
     wire_close(&wires[1]);
     wire_close(&wires[2]);
     world_finish(&world);
@@ -465,6 +521,56 @@ static void no_descriptor_left_is_waited_out(void **state) {
     assert_int_equal(WEXITSTATUS(status), 0);
 }
 
+/* What libwebsockets made room for was counted when the transport was opened. */
+static int come_too_high(void) {
+    struct rlimit usual;
+    if (getrlimit(RLIMIT_NOFILE, &usual) != 0 || usual.rlim_max < 256) {
+        return 1;
+    }
+    struct rlimit low = {.rlim_cur = 128, .rlim_max = usual.rlim_max};
+    struct rlimit high = {.rlim_cur = 256, .rlim_max = usual.rlim_max};
+    struct world world;
+    if (setrlimit(RLIMIT_NOFILE, &low) != 0) {
+        return 2;
+    }
+    world_init(&world, WORLD_ECHO);
+    world_open(&world);
+    if (setrlimit(RLIMIT_NOFILE, &high) != 0 || fcntl(0, F_DUPFD_CLOEXEC, 0) < 0) {
+        return 3;
+    }
+    int last = 0;
+    while (last >= 0 && last < 130) {
+        last = dup(0);
+    }
+    struct wire wire = wire_open(&world, WORLD_PLAIN);
+    unsigned char byte;
+    if (wire_receive(&wire, &byte, 1) > 0) {
+        return 4;
+    }
+    for (int i = 0; i < 5000 && srv_transport_stats(world.transport).failed_accepts == 0; i++) {
+        nap_ms(1); /* counted once it is closed */
+    }
+    if (srv_transport_stats(world.transport).failed_accepts == 0) {
+        return 5;
+    }
+    wire_close(&wire);
+    world_finish(&world);
+    return 0;
+}
+
+static void a_descriptor_too_high_is_refused(void **state) {
+    (void)state;
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        _exit(come_too_high());
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 /* ---- no memory ---- */
 
 static void opening_fails_without_memory(void **state) {
@@ -503,6 +609,82 @@ static void accepting_goes_on_after_no_memory(void **state) {
     assert_true(srv_transport_stats(world.transport).failed_accepts > 0);
     wire_close(&wire);
     world_finish(&world);
+}
+
+/* What libwebsockets allocates: the n-th from now fails, n from 1. */
+static atomic_long allocations_left;
+/* Those before it: what it loses then is not ours, and stays reachable here. */
+static void *_Atomic before_failure[100];
+
+static void *failing(void *room, size_t size, const char *reason) {
+    (void)reason;
+    if (size == 0) {
+        free(room);
+        return NULL;
+    }
+    long left = atomic_fetch_sub(&allocations_left, 1);
+    void *more = left == 1 ? NULL : realloc(room, size);
+    if (left > 1) {
+        static atomic_size_t count;
+        before_failure[atomic_fetch_add(&count, 1) % KN_COUNT(before_failure)] = more;
+    }
+    return more;
+}
+
+static size_t count_descriptors(void) {
+    size_t count = 0;
+    for (int fd = 0; fd < 1024; fd++) {
+        count += fcntl(fd, F_GETFD) >= 0;
+    }
+    return count;
+}
+
+/* It may have kept what it could not take over. */
+static void libwebsockets_without_memory_harms_nobody(void **state) {
+    (void)state;
+    static const int with_lws[] = {WORLD_PLAIN, WORLD_TCP_OF_TLS};
+    size_t before = count_descriptors();
+    struct world world;
+    lws_set_allocator(failing);
+    world_init(&world, WORLD_ECHO);
+    world_open(&world);
+    for (size_t i = 0; i < KN_COUNT(with_lws); i++) {
+        bool failed = true;
+        for (long n = 1; failed; n++) {
+            assert_true(n < 100);
+            size_t accepted = srv_transport_stats(world.transport).accepted;
+            atomic_store(&allocations_left, n);
+            struct wire wire = wire_open(&world, with_lws[i]);
+            unsigned char byte = 'x';
+            while (srv_transport_stats(world.transport).accepted == accepted) {
+                nap_ms(1);
+            }
+            nap_ms(20); /* it is adopted, or not */
+            failed = atomic_exchange(&allocations_left, 0) <= 0;
+            if (failed && with_lws[i] == WORLD_PLAIN) {
+                (void)wire_send(&wire, &byte, 1);
+                assert_true(wire_receive(&wire, &byte, 1) <= 0);
+            }
+            wire_close(&wire);
+        }
+    }
+    world_wait_connections(&world, 0);
+    struct wire wire = wire_open(&world, WORLD_TLS);
+    assert_true(wire_send(&wire, "x", 1));
+    assert_true(wire_expect(&wire, "x", 1));
+    wire_close(&wire);
+    /* Numbers that were free: whoever closes them twice closes these. */
+    int others[8];
+    for (size_t i = 0; i < KN_COUNT(others); i++) {
+        others[i] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        assert_true(others[i] >= 0);
+    }
+    world_finish(&world);
+    for (size_t i = 0; i < KN_COUNT(others); i++) {
+        assert_int_equal(close(others[i]), 0);
+    }
+    /* A TLS connection that the loop library had no memory for: libwebsockets forgets it open. */
+    assert_true(count_descriptors() <= before + 1);
 }
 
 /* ---- addresses ---- */
@@ -630,6 +812,7 @@ int main(void) {
         cmocka_unit_test(echoes_to_a_slow_reader),
         cmocka_unit_test(sends_and_finishes),
         cmocka_unit_test(sends_files),
+        cmocka_unit_test(echoes_tls_with_pauses),
         cmocka_unit_test(sends_both_ways_at_once),
         cmocka_unit_test(a_deaf_owner_makes_the_peer_wait),
         cmocka_unit_test(a_half_close_still_has_its_answer),
@@ -641,8 +824,10 @@ int main(void) {
         cmocka_unit_test(one_too_many_waits),
         cmocka_unit_test(loopback_is_not_limited_by_address),
         cmocka_unit_test(no_descriptor_left_is_waited_out),
+        cmocka_unit_test(a_descriptor_too_high_is_refused),
         cmocka_unit_test(opening_fails_without_memory),
         cmocka_unit_test(accepting_goes_on_after_no_memory),
+        cmocka_unit_test(libwebsockets_without_memory_harms_nobody),
         cmocka_unit_test(refuses_bad_addresses),
         cmocka_unit_test(replaces_a_stale_unix_socket),
         cmocka_unit_test(stop_keeps_what_is_there),
