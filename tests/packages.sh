@@ -48,6 +48,8 @@ test_packages=(
     "lintian|judges the package"
     "systemd|judges its unit"
     "python3-botocore|signs requests as Amazon's clients do"
+    "python3-boto3|an AWS client that nobody here wrote"
+    "awscli|another one"
     "ffmpeg|makes and plays test media"
     "mkvtoolnix|a second opinion on Matroska files"
     "mediaconch|judges Matroska files by the standard"

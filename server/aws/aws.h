@@ -23,12 +23,13 @@ void srv_aws_begin(struct srv_exchange *exchange);
 json_t *srv_aws_shape_error(struct srv_exchange *exchange, int status, const char *code,
                             const char *message);
 
-/* The body against the operation's shape (bounds, patterns, required members). False: answered. */
+/* The body against the operation's shape (shapes.h): bounds, patterns, required members. Members
+ * that are there have the shape's type then, or are null. False: answered. */
 bool srv_aws_valid(struct srv_exchange *exchange, const char *operation);
 
 /* The stream that a request means by its name or ARN (NULL: not said); one of both is needed, and
  * they must not contradict each other. NULL: answered: no such stream (404), or the principal may
- * not (AccessDeniedException), which is answered first. */
+ * not (AccessDeniedException, 401), which is answered first. */
 struct frag_stream *srv_aws_stream(struct srv_exchange *exchange, const char *name, const char *arn,
                                    enum srv_action action);
 /* The same by StreamName and StreamARN of the JSON body. */
@@ -42,7 +43,7 @@ void srv_aws_arn(struct srv_exchange *exchange, const char *kind, const char *na
 
 /* A timestamp of a request (integer, decimal or exponent, seconds). 0 or KN_E_MALFORMED. Pure. */
 KN_MUST_CHECK int srv_aws_time(const json_t *value, struct kn_wall *ret_wall);
-/* Seconds with a fraction. NULL: no memory. */
+/* Seconds with milliseconds, rounded down. NULL: no memory. */
 json_t *srv_aws_json_time(struct kn_wall wall);
 
 #endif

@@ -67,6 +67,11 @@ struct srv_config_log {
     char *file;   /* NULL: standard error */
 };
 
+struct srv_config_aws {
+    struct srv_named named;
+    char *account; /* 12 digits */
+};
+
 struct srv_config {
     struct srv_named named;
     char *data;
@@ -78,6 +83,7 @@ struct srv_config {
     struct srv_config_tls tls;
     struct srv_config_http http;
     struct srv_config_log log;
+    struct srv_config_aws aws;
     struct srv_config_stream defaults;
     /* No rows: */
     struct srv_config_stream *streams; /* in order of their names */

@@ -299,6 +299,26 @@ static const struct srv_schema log_rows[] = {
 };
 
 #undef AT
+#define AT(field) .at = offsetof(struct srv_config_aws, field)
+
+static const char *account_fault(const char *text) {
+    return strlen(text) == 12 && strspn(text, "0123456789") == 12
+               ? NULL
+               : "an account's number of 12 digits, such as 000000000000";
+}
+
+static const struct srv_schema aws_rows[] = {
+    {.name = "account",
+     .kind = SRV_KIND_TEXT,
+     AT(account),
+     .least = 1,
+     .fault = account_fault,
+     .fallback = "\"000000000000\"",
+     .help = "The account in ARNs. ARNs of another account are not found."},
+    {.name = NULL},
+};
+
+#undef AT
 
 /* ---- all ---- */
 
@@ -376,6 +396,11 @@ const struct srv_schema srv_config_schema[] = {
      AT(log),
      .table = log_rows,
      .help = "What is written down of its doings."},
+    {.name = "aws",
+     .kind = SRV_KIND_TABLE,
+     AT(aws),
+     .table = aws_rows,
+     .help = "What clients of AWS see of this server."},
     {.name = "defaults",
      .kind = SRV_KIND_TABLE,
      AT(defaults),

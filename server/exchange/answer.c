@@ -49,10 +49,20 @@ static bool is_ours(const char *name) {
     return !srv_http_is_token(text);
 }
 
+/* Where a field of this name is, or would come. */
+static size_t place_of(const struct srv_answer *answer, const char *name) {
+    size_t at = 0;
+    while (at < answer->field_count && strcmp(answer->fields[at].name, name) != 0) {
+        at++;
+    }
+    return at;
+}
+
 void srv_answer_field(struct srv_exchange *exchange, const char *name, const char *value) {
     struct srv_answer *answer = &exchange->answer;
     const struct srv_http_text text = {value, strlen(value)};
-    if (is_ours(name) || !srv_http_is_value(text) || answer->field_count == SRV_FIELDS_MAX) {
+    size_t at = place_of(answer, name);
+    if (is_ours(name) || !srv_http_is_value(text) || at == SRV_FIELDS_MAX) {
         kn_log_error("a field cannot be in an answer", kn_str("field", name),
                      kn_str("id", exchange->id));
         return;
@@ -62,8 +72,13 @@ void srv_answer_field(struct srv_exchange *exchange, const char *name, const cha
         answer->no_memory = true;
         return;
     }
-    answer->fields[answer->field_count].name = name;
-    answer->fields[answer->field_count++].value = copy;
+    if (at < answer->field_count) {
+        free(answer->fields[at].value);
+    } else {
+        answer->field_count++;
+    }
+    answer->fields[at].name = name;
+    answer->fields[at].value = copy;
 }
 
 /* False: there is one already. */

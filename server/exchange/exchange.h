@@ -72,8 +72,9 @@ const char *srv_exchange_base_url(struct srv_exchange *exchange);
 
 /* ---- an answer as a whole: once; a second one is an error of the program ---- */
 
-/* A field for the answer to come; `name` is borrowed (a literal), the value copied; at most 16, and
- * only what the caller may give (response.h), else nothing is added and it is logged. */
+/* A field for the answer to come, in the place of one that it has by this name; `name` is borrowed
+ * (a literal), the value copied; at most 16, and only what the caller may give (response.h), else
+ * nothing is added and it is logged. */
 void srv_answer_field(struct srv_exchange *exchange, const char *name, const char *value);
 /* The bytes are copied. */
 void srv_answer(struct srv_exchange *exchange, int status, const char *type, const void *data,

@@ -80,6 +80,7 @@ static void delete_item(struct srv_exchange *exchange) {
 static void echo(struct srv_exchange *exchange) {
     struct srv_http_text body = srv_exchange_body(exchange);
     world_of(exchange)->handled++;
+    srv_answer_field(exchange, "X-Echo", "no"); /* another of its name takes its place */
     srv_answer_field(exchange, "X-Echo", "yes");
     srv_answer(exchange, 200, "application/octet-stream", body.data, body.size);
 }

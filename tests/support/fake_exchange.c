@@ -217,6 +217,10 @@ const char *srv_exchange_base_url(struct srv_exchange *exchange) {
     return exchange->config.base_url != NULL ? exchange->config.base_url : "http://127.0.0.1:5466";
 }
 
+const char *srv_exchange_region(const struct srv_exchange *exchange) {
+    return exchange->config.region != NULL ? exchange->config.region : "";
+}
+
 const char *srv_exchange_id(const struct srv_exchange *exchange) {
     (void)exchange;
     return "00000000000000010000000000000001";

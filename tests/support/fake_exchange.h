@@ -29,6 +29,7 @@ struct fake_exchange_config {
     } parameters[SRV_PARAMETERS_MAX]; /* of the path; NULL behind the last one */
     json_t *body;                     /* of SRV_BODY_JSON, borrowed; NULL: an empty object */
     const char *base_url;             /* NULL: "http://127.0.0.1:5466" */
+    const char *region;               /* NULL: "" */
 };
 
 struct srv_exchange *fake_exchange_create(const struct fake_exchange_config *config);

@@ -496,6 +496,40 @@ static void lost_files_are_gaps(void **state) {
     assert_int_equal(gaps.items[0].ordinals, 2);
 }
 
+struct kept {
+    unsigned count, stop_at;
+    char keys[64];
+};
+
+static int tell_kept(const void *key, size_t key_bytes, const void *value, size_t value_bytes,
+                     void *user) {
+    struct kept *kept = user;
+    assert_int_equal(key_bytes, 1);
+    assert_int_equal(value_bytes, 1);
+    assert_int_equal(((const char *)value)[0], ((const char *)key)[0] + 1);
+    kept->keys[kept->count++] = ((const char *)key)[0];
+    return kept->count == kept->stop_at ? -ECANCELED : 0;
+}
+
+static void what_others_keep_is_listed(void **state) {
+    struct world *world = *state;
+    struct kept kept = {0};
+    world_open(world);
+    assert_int_equal(frag_store_each(world->store, 70, tell_kept, &kept), 0);
+    assert_int_equal(kept.count, 0);
+    assert_int_equal(frag_store_put(world->store, 70, "c", 1, "d", 1), 0);
+    assert_int_equal(frag_store_put(world->store, 70, "a", 1, "b", 1), 0);
+    assert_int_equal(frag_store_put(world->store, 71, "x", 1, "y", 1), 0);
+    assert_int_equal(frag_store_put(world->store, 69, "x", 1, "y", 1), 0);
+    assert_int_equal(frag_store_put(world->store, 70, "b", 1, "c", 1), 0);
+    assert_int_equal(frag_store_each(world->store, 70, tell_kept, &kept), 0);
+    assert_string_equal(kept.keys, "abc");
+    kept = (struct kept){.stop_at = 2};
+    assert_int_equal(frag_store_each(world->store, 70, tell_kept, &kept), -ECANCELED);
+    assert_int_equal(kept.count, 2);
+    assert_int_equal(frag_store_each(world->store, 2, tell_kept, &kept), -EINVAL);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
 #define WORLD_TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
@@ -507,6 +541,7 @@ int main(void) {
         WORLD_TEST(the_index_can_be_made_again),
         WORLD_TEST(nothing_kept_is_acknowledged_all_the_same),
         WORLD_TEST(gaps_say_why),
+        WORLD_TEST(what_others_keep_is_listed),
         WORLD_TEST(a_crash_is_a_gap),
         WORLD_TEST(clock_steps_are_taken_and_told),
         WORLD_TEST(two_writers_are_refused),

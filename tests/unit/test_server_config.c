@@ -187,6 +187,9 @@ static void test_problems(void **state) {
     assert_told("log: {level: yes, requests: [all]}\n",
                 "configuration:1:14: log.level: one of debug, info, warn or error\n"
                 "configuration:1:29: log.requests: one of none, failed or all\n");
+    assert_told("aws: {account: '12345678901'}\n",
+                "configuration:1:16: aws.account: an account's number of 12 digits, such as "
+                "000000000000\n");
     assert_told("listen: [localhost:1, 1.2.3.4:70000]",
                 "configuration:1:9: listen: an address such as 127.0.0.1:5466, [::1]:5466, "
                 "0.0.0.0:5466 or unix:/PATH; no name such as localhost, ports up to 65535\n");
@@ -462,7 +465,7 @@ static void test_default_file(void **state) {
     assert_non_null(strstr(text, "\ndata: kinora-data\n"));
     assert_non_null(strstr(text, "\n  workers: 4\n"));
     const struct srv_config *keys = good(text);
-    assert_int_equal(keys->named.rows, (UINT64_C(1) << 11) - 1); /* all of them */
+    assert_int_equal(keys->named.rows, (UINT64_C(1) << 12) - 1); /* all of them */
     struct srv_config *open = (struct srv_config *)keys;
     open->defaults.named.rows = 0; /* they are named, with what they were */
     char *printed_none = printed(none), *printed_comments = printed(comments);

@@ -156,6 +156,8 @@ static void the_door_may_want_the_body_or_a_worker(void **state) {
     (void)state;
     say("POST /echo HTTP/1.1\r\n" HOST "X-Door: hash\r\nContent-Length: 5\r\n\r\nabcde");
     assert_sent("\r\n\r\nabcde");
+    assert_sent("X-Echo: yes\r\n");
+    assert_not_sent("X-Echo: no");
     assert_int_equal(world.doors, 2);
     say("POST /echo HTTP/1.1\r\n" HOST "X-Door: slow\r\nContent-Length: 5\r\n\r\nfghij");
     assert_sent("\r\n\r\nfghij");
