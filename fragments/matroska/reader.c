@@ -283,10 +283,11 @@ static int grow(struct frag_mkv_reader *reader, size_t needed) {
 }
 
 static int handle_bytes(const uint8_t *data, size_t size, uint64_t offset, void *user) {
-    (void)offset;
     struct frag_mkv_reader *reader = user;
     if (!reader->in_cluster) {
-        return 0;
+        return reader->handler->bytes == NULL
+                   ? 0
+                   : reader->handler->bytes(data, size, offset, reader->user);
     }
     size_t needed = 0;
     if (!kn_size_add(reader->used, size, &needed)) {
@@ -305,14 +306,17 @@ static int handle_bytes(const uint8_t *data, size_t size, uint64_t offset, void 
 
 static int handle_begin(const struct frag_mkv_element *element, void *user) {
     struct frag_mkv_reader *reader = user;
-    if (element->id == FRAG_MKV_CLUSTER) {
+    bool cluster = element->id == FRAG_MKV_CLUSTER;
+    if (cluster) {
         reader->in_cluster = true;
         reader->cluster = *element;
-        if (element->size != FRAG_MKV_UNKNOWN_SIZE && element->size > reader->max_bytes) {
-            return too_large(reader);
-        }
     }
-    return reader->handler->begin == NULL ? 0 : reader->handler->begin(element, reader->user);
+    int rc = reader->handler->begin == NULL ? 0 : reader->handler->begin(element, reader->user);
+    if (rc == 0 && cluster && element->size != FRAG_MKV_UNKNOWN_SIZE &&
+        element->size > reader->max_bytes) {
+        return too_large(reader);
+    }
+    return rc;
 }
 
 static int handle_end(const struct frag_mkv_element *element, uint64_t end_offset, void *user) {
@@ -332,7 +336,9 @@ static int handle_cluster_time(uint64_t timecode, int64_t time_ns, void *user) {
     struct frag_mkv_reader *reader = user;
     reader->timecode = timecode;
     reader->time_ns = time_ns;
-    return 0;
+    return reader->handler->cluster_time == NULL
+               ? 0
+               : reader->handler->cluster_time(timecode, time_ns, reader->user);
 }
 
 /* Room for one more sample. */
