@@ -1,0 +1,25 @@
+/* Inner: is a fragment one that the stream has already? These block. */
+#ifndef INGEST_PUTMEDIA_RESEND_H
+#define INGEST_PUTMEDIA_RESEND_H
+
+#include "ingest/ingest.h"
+
+/* Only among so many of the stream's newest fragments: what a client keeps to send again is less
+ * than two minutes. */
+#define ING_RESEND_NEWEST 128u
+
+struct ing_resend {
+    bool found; /* one of this producer time */
+    bool over;  /* what comes later in the session is newer than all that is stored */
+    struct frag_entry entry;
+};
+
+/* The newest fragment that begins at `producer` exactly. What cannot be read counts as not there.
+ */
+struct ing_resend ing_resend_find(struct frag_archive *archive, struct frag_stream *stream,
+                                  struct kn_wall producer);
+/* Whether the cluster is the stored one, byte by byte, whatever the form of its size. */
+bool ing_resend_same(struct frag_archive *archive, const struct frag_entry *entry,
+                     const struct frag_mkv_fragment *fragment);
+
+#endif

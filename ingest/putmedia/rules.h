@@ -1,0 +1,27 @@
+/* Inner: what a PutMedia body may be. Pure. */
+#ifndef INGEST_PUTMEDIA_RULES_H
+#define INGEST_PUTMEDIA_RULES_H
+
+#include "ingest/ingest.h"
+
+#define ING_PUT_TRACKS_MAX 3u
+#define ING_PUT_TAGS_MAX 10u
+#define ING_PUT_TAG_NAME_MAX 128u
+#define ING_PUT_TAG_VALUE_MAX 256u
+#define ING_PUT_LONGEST_NS (20 * KN_NS_PER_S)
+#define ING_PUT_AHEAD_NS (24 * 3600 * KN_NS_PER_S)
+
+/* Where each track of the session has come to. */
+struct ing_put_ends {
+    bool seen[KN_TRACKS_MAX];
+    int64_t last_ns[KN_TRACKS_MAX]; /* of its latest frame, as cluster times count */
+};
+
+/* From its cluster's time to the end of its last frame, as far as that is known. */
+int64_t ing_put_duration(const struct frag_mkv_fragment *fragment);
+/* 0, or what is wrong with it (enum ing_put_error); `ends` goes on where nothing is. */
+int ing_put_check(const struct frag_mkv_fragment *fragment, struct ing_put_ends *ends);
+/* What to say of a parser that stopped. */
+enum ing_put_error ing_put_fault(const struct frag_mkv_error *error, bool in_cluster);
+
+#endif
