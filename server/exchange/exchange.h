@@ -111,6 +111,8 @@ struct srv_flow {
     void (*room)(struct srv_exchange *exchange, void *user);
     /* After srv_exchange_wake; several may have become one. */
     void (*wake)(struct srv_exchange *exchange, void *user);
+    /* About once a second. */
+    void (*tick)(struct srv_exchange *exchange, void *user);
     /* The server shuts down: come to an end, within seconds. NULL: it is broken off at once. */
     void (*drain)(struct srv_exchange *exchange, void *user);
     /* The last call: answered, or the peer went, and no work of it is left on a worker. */
@@ -150,6 +152,8 @@ size_t srv_exchange_queued(const struct srv_exchange *exchange);
 /* Everything has been sent. The rest of a body that still comes is dropped, at most 64 KiB; after
  * that the connection closes. */
 void srv_exchange_end(struct srv_exchange *exchange);
+/* Before srv_exchange_end: the connection ends with this answer, and no more is waited for. */
+void srv_exchange_close_behind(struct srv_exchange *exchange);
 /* The answer breaks off, so that the peer sees it. */
 void srv_exchange_break(struct srv_exchange *exchange);
 /* No limit by time for a body that comes slowly, or for an answer that pauses, but this one:

@@ -201,6 +201,10 @@ void srv_exchange_end(struct srv_exchange *exchange) {
     srv_http_conn_touch(exchange->conn);
 }
 
+void srv_exchange_close_behind(struct srv_exchange *exchange) {
+    srv_http_response_close(&exchange->response);
+}
+
 void srv_exchange_break(struct srv_exchange *exchange) {
     if (!is_gone(exchange)) {
         srv_http_response_break(&exchange->response);
