@@ -223,11 +223,10 @@ void ing_put_drain(struct ing_put *put);
 /* So many fragments and bytes have come. Not those that came again. */
 void ing_put_counts(const struct ing_put *put, uint64_t *ret_bytes, uint64_t *ret_fragments);
 
-/* Whether something is to be looked up; asked after each push, end and turn. Once true, call
- * ing_put_work once, on a thread that may block; `wake` follows. */
-KN_MUST_CHECK bool ing_put_wants_work(struct ing_put *put);
-/* `archive` NULL: it cannot be looked up, and counts as not stored. The put may be destroyed
- * meanwhile. */
+/* Whether something is to be looked up; asked after each push, end and turn. Then call ing_put_work
+ * once, on a thread that may block; `wake` follows. The put is not destroyed meanwhile. */
+KN_MUST_CHECK bool ing_put_wants_work(const struct ing_put *put);
+/* `archive` NULL: it cannot be looked up, and counts as not stored. */
 void ing_put_work(struct ing_put *put, struct frag_archive *archive);
 
 #endif

@@ -8,8 +8,8 @@
  *   end, error, drain, silence      no more bytes; what is whole is submitted, the writer closed
  *   the writer's last ack           the ERROR, if there is one: then it is over
  *
- * The writer belongs to the connection's thread, `acks` to all. Who does work, and the store until
- * its last acknowledgement, hold references. */
+ * The writer belongs to the connection's thread, `acks` to all. The store holds a reference until
+ * its last acknowledgement. */
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -28,7 +28,7 @@
 #define STARVED_MOST_NS (10 * KN_NS_PER_S)
 #define SPARE_BYTES ((size_t)128 * 1024)
 
-enum work { WORK_NONE, WORK_WANTED, WORK_RUNNING, WORK_DONE };
+enum work { WORK_NONE, WORK_WANTED, WORK_DONE };
 enum question { QUESTION_FIND, QUESTION_SAME };
 /* Bytes come; they have ended and no part may be touched because of work; parts are done with. */
 enum ending { GOING_ON, ENDING_WHOLE, ENDING_CUT, ENDING_SILENT, ENDED };
@@ -52,7 +52,7 @@ struct ing_put {
     unsigned idles;     /* told since then */
     uint64_t bytes, fragments;
     bool resends_over;
-    /* Work: who runs it has the members behind `work` while it is RUNNING. */
+    /* What is behind `work` belongs to whoever does it while it is WANTED. */
     atomic_int work;
     enum question question;
     struct ing_part *part;
@@ -296,13 +296,8 @@ static void pump(struct ing_put *put) {
 
 /* ---- work ---- */
 
-bool ing_put_wants_work(struct ing_put *put) {
-    int wanted = WORK_WANTED;
-    if (put->stopped || !atomic_compare_exchange_strong(&put->work, &wanted, WORK_RUNNING)) {
-        return false;
-    }
-    (void)atomic_fetch_add(&put->refs, 1);
-    return true;
+bool ing_put_wants_work(const struct ing_put *put) {
+    return !put->stopped && atomic_load(&put->work) == WORK_WANTED;
 }
 
 void ing_put_work(struct ing_put *put, struct frag_archive *archive) {
@@ -317,7 +312,6 @@ void ing_put_work(struct ing_put *put, struct frag_archive *archive) {
     }
     atomic_store(&put->work, WORK_DONE);
     wake(put);
-    unref(put);
 }
 
 static void take_answer(struct ing_put *put) {
