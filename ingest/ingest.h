@@ -162,12 +162,12 @@ enum ing_put_error {
     ING_PUT_SIZE = 4001,       /* over FRAG_MAX_BYTES or FRAG_MAX_SAMPLES */
     ING_PUT_DURATION = 4002,   /* over 20 s */
     ING_PUT_CONNECTION = 4003, /* the server ends it: come again */
-    ING_PUT_ORDER = 4004,      /* a track goes on before the end of the fragment before */
+    ING_PUT_ORDER = 4004,      /* it begins before the fragment before it */
     ING_PUT_INVALID = 4006,    /* not the Matroska that is taken here */
     ING_PUT_TIME = 4007,       /* more than a day ahead of our clock */
     ING_PUT_METADATA = 4009,   /* over 10 tags, or one too long */
     ING_PUT_NO_TRACK = 4010,   /* a frame of a track that is not in Tracks */
-    ING_PUT_NO_FRAMES = 4011,  /* a track without a frame */
+    ING_PUT_NO_FRAMES = 4011,  /* a track without a frame, for a second or more */
     ING_PUT_TRACKS = 4012,     /* over 3 */
     ING_PUT_DELETED = 4507,
     ING_PUT_INTERNAL = 5000, /* no memory: come again */

@@ -206,7 +206,7 @@ static int handle_fragment(const struct frag_mkv_fragment *fragment, void *user)
     if (!part->has_timecode) { /* of nothing but Voids */
         return stop(parts, ING_PUT_INVALID);
     }
-    int wrong = ing_put_check(fragment, &parts->ends);
+    int wrong = ing_put_check(fragment, &parts->before);
     if (wrong != 0) {
         return stop(parts, (enum ing_put_error)wrong);
     }

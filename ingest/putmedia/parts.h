@@ -44,7 +44,7 @@ struct ing_parts {
     size_t element_at; /* in `pending` */
     size_t tags;
     bool header_over;
-    struct ing_put_ends ends;
+    struct ing_put_before before;
 };
 
 /* `budget`: for the clusters' bytes. 0 or -ENOMEM; finish it in either case. */

@@ -185,31 +185,44 @@ static bool is_too_long(const struct span *spans, size_t count) {
     return last_ns - first_ns > ING_PUT_LONGEST_NS;
 }
 
-int ing_put_check(const struct frag_mkv_fragment *fragment, struct ing_put_ends *ends) {
-    struct span spans[KN_TRACKS_MAX] = {0};
-    size_t count = fragment->tracks->count;
-    look_through(fragment, spans);
-    for (size_t i = 0; i < count; i++) {
+static bool lacks_frames(const struct frag_mkv_fragment *fragment, const struct span *spans) {
+    for (size_t i = 0; i < fragment->tracks->count; i++) {
         if (spans[i].count == 0 && is_media(&fragment->tracks->items[i])) {
-            return ING_PUT_NO_FRAMES;
+            return ing_put_duration(fragment) >= ING_PUT_SHORTEST_NS;
         }
     }
-    if (is_too_long(spans, count)) {
+    return false;
+}
+
+/* Its first picture is none that playing can begin with. */
+static bool goes_on(const struct frag_mkv_fragment *fragment) {
+    for (size_t i = 0; i < fragment->sample_count; i++) {
+        const struct kn_sample *sample = &fragment->samples[i];
+        if (fragment->tracks->items[sample->track].media == KN_MEDIA_VIDEO) {
+            return (sample->flags & KN_SAMPLE_KEY) == 0;
+        }
+    }
+    return false;
+}
+
+static bool is_late(const struct frag_mkv_fragment *fragment, const struct ing_put_before *before) {
+    int64_t slack_ns = goes_on(fragment) ? ING_PUT_REORDER_NS : 0;
+    return before->any && fragment->time_ns <= before->time_ns - slack_ns;
+}
+
+int ing_put_check(const struct frag_mkv_fragment *fragment, struct ing_put_before *before) {
+    struct span spans[KN_TRACKS_MAX] = {0};
+    look_through(fragment, spans);
+    if (lacks_frames(fragment, spans)) {
+        return ING_PUT_NO_FRAMES;
+    }
+    if (is_too_long(spans, fragment->tracks->count)) {
         return ING_PUT_DURATION;
     }
-    /* Track by track: muxers interleave by decode times, so sound of the next fragment may stand
-     * before pictures of this one. */
-    for (size_t i = 0; i < count; i++) {
-        if (spans[i].count > 0 && ends->seen[i] &&
-            fragment->time_ns + spans[i].first_ns <= ends->last_ns[i]) {
-            return ING_PUT_ORDER;
-        }
+    if (is_late(fragment, before)) {
+        return ING_PUT_ORDER;
     }
-    for (size_t i = 0; i < count; i++) {
-        if (spans[i].count > 0) {
-            ends->seen[i] = true;
-            ends->last_ns[i] = fragment->time_ns + spans[i].last_ns;
-        }
-    }
+    before->any = true;
+    before->time_ns = fragment->time_ns;
     return 0;
 }

@@ -11,16 +11,23 @@
 #define ING_PUT_LONGEST_NS (20 * KN_NS_PER_S)
 #define ING_PUT_AHEAD_NS (24 * 3600 * KN_NS_PER_S)
 
-/* Where each track of the session has come to. */
-struct ing_put_ends {
-    bool seen[KN_TRACKS_MAX];
-    int64_t last_ns[KN_TRACKS_MAX]; /* of its latest frame, as cluster times count */
+/* Muxers of files cut clusters by size and time too: in the middle of a group of pictures, where a
+ * picture may be shown before the one that came first, and without waiting for all tracks. So a
+ * cluster that goes on with pictures may begin a little before the last one, and one that is
+ * shorter than any fragment of the service's clients need not have a frame of each track. */
+#define ING_PUT_SHORTEST_NS KN_NS_PER_S
+#define ING_PUT_REORDER_NS KN_NS_PER_S
+
+/* Of the fragment before. */
+struct ing_put_before {
+    bool any;
+    int64_t time_ns; /* its cluster's */
 };
 
 /* From its cluster's time to the end of its last frame, as far as that is known. */
 int64_t ing_put_duration(const struct frag_mkv_fragment *fragment);
-/* 0, or what is wrong with it (enum ing_put_error); `ends` goes on where nothing is. */
-int ing_put_check(const struct frag_mkv_fragment *fragment, struct ing_put_ends *ends);
+/* 0, or what is wrong with it (enum ing_put_error); `before` goes on where nothing is. */
+int ing_put_check(const struct frag_mkv_fragment *fragment, struct ing_put_before *before);
 /* What to say of a parser that stopped. */
 enum ing_put_error ing_put_fault(const struct frag_mkv_error *error, bool in_cluster);
 

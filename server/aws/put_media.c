@@ -227,7 +227,8 @@ static char *copy_field(const struct srv_http_request *request, const char *name
 static bool is_field(const struct srv_http_request *request, const char *name,
                      const char *expected) {
     const struct srv_http_text *value = find_field(request, name);
-    return value != NULL && srv_http_text_is(*value, expected);
+    return value != NULL && value->size == strlen(expected) &&
+           memcmp(value->data, expected, value->size) == 0;
 }
 
 /* NULL, or what is wrong. */
