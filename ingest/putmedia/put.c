@@ -51,12 +51,11 @@ struct ing_put {
     int64_t last_ns;    /* when bytes came */
     unsigned idles;     /* told since then */
     uint64_t bytes, fragments;
-    bool resends_over;
     /* What is behind `work` belongs to whoever does it while it is WANTED. */
     atomic_int work;
     enum question question;
     struct ing_part *part;
-    struct ing_resend found;
+    struct ing_resend resend;
     bool same;
 };
 
@@ -267,7 +266,7 @@ static bool step(struct ing_put *put) {
     if (part == NULL || !part->has_timecode) {
         return false;
     }
-    if (!put->resends_over && !part->looked_up) {
+    if (!put->resend.over && !part->looked_up) {
         return ask(put, part, QUESTION_FIND);
     }
     if (!part->begun && !part->candidate && !begin(put, part)) {
@@ -302,12 +301,14 @@ bool ing_put_wants_work(const struct ing_put *put) {
 
 void ing_put_work(struct ing_put *put, struct frag_archive *archive) {
     struct frag_stream *stream = put->config.stream;
-    put->found = (struct ing_resend){.over = archive == NULL};
     put->same = false;
-    if (archive != NULL && put->question == QUESTION_FIND) {
-        put->found =
-            ing_resend_find(archive, stream, ing_parts_time(&put->parts, put->part->time_ns));
-    } else if (archive != NULL) {
+    if (archive == NULL) {
+        put->resend.over = true;
+        put->resend.found = false;
+    } else if (put->question == QUESTION_FIND) {
+        ing_resend_find(&put->resend, archive, stream,
+                        ing_parts_time(&put->parts, put->part->time_ns));
+    } else {
         put->same = ing_resend_same(archive, &put->part->stored, &put->part->fragment);
     }
     atomic_store(&put->work, WORK_DONE);
@@ -322,9 +323,8 @@ static void take_answer(struct ing_put *put) {
     }
     if (put->question == QUESTION_FIND) {
         part->looked_up = true;
-        part->candidate = put->found.found;
-        part->stored = put->found.entry;
-        put->resends_over = put->found.over;
+        part->candidate = put->resend.found;
+        part->stored = put->resend.entry;
         return;
     }
     part->candidate = false;

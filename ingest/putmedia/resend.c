@@ -16,22 +16,33 @@ static void log_failure(struct frag_stream *stream, int rc) {
     }
 }
 
-struct ing_resend ing_resend_find(struct frag_archive *archive, struct frag_stream *stream,
-                                  struct kn_wall producer) {
-    struct ing_resend resend = {.over = true};
-    struct frag_entry latest;
+static void look_for_latest(struct ing_resend *resend, struct frag_archive *archive,
+                            struct frag_stream *stream) {
     /* Of the connection before, what it submitted may still be on its way. */
     int rc = frag_stream_is_settled(stream) ? 0 : frag_store_flush(frag_stream_store(stream));
     log_failure(stream, rc);
-    rc = frag_archive_latest(archive, stream, &latest);
-    if (rc == 0 && latest.producer.ns >= producer.ns) {
-        resend.over = false;
-        rc = frag_archive_find_time(archive, stream, FRAG_CLOCK_PRODUCER, producer, &resend.entry);
-    }
-    resend.found = rc == 0 && !resend.over && resend.entry.producer.ns == producer.ns &&
-                   latest.ordinal - resend.entry.ordinal < ING_RESEND_NEWEST;
+    rc = frag_archive_latest(archive, stream, &resend->latest);
     log_failure(stream, rc);
-    return resend;
+    resend->over = rc < 0;
+    resend->looked = true;
+}
+
+void ing_resend_find(struct ing_resend *resend, struct frag_archive *archive,
+                     struct frag_stream *stream, struct kn_wall producer) {
+    if (!resend->looked) {
+        look_for_latest(resend, archive, stream);
+    }
+    resend->over = resend->over || resend->latest.producer.ns < producer.ns;
+    resend->found = false;
+    if (!resend->over) {
+        const struct frag_entry *entry = &resend->entry;
+        int rc =
+            frag_archive_find_time(archive, stream, FRAG_CLOCK_PRODUCER, producer, &resend->entry);
+        log_failure(stream, rc);
+        resend->found = rc == 0 && entry->producer.ns == producer.ns &&
+                        entry->ordinal <= resend->latest.ordinal &&
+                        resend->latest.ordinal - entry->ordinal < ING_RESEND_NEWEST;
+    }
 }
 
 bool ing_resend_same(struct frag_archive *archive, const struct frag_entry *entry,
