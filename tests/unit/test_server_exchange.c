@@ -478,6 +478,27 @@ static void a_flow_is_woken_and_ends_with_its_peer(void **state) {
     srv_exchange_unref(flow);
 }
 
+static void a_flow_is_told_the_seconds(void **state) {
+    (void)state;
+    say("GET /live HTTP/1.1\r\n" HOST "\r\n");
+    exchange_world_wait(&world, 3);
+    assert_int_equal(world.ticks, 3);
+    srv_exchange_end(world.flow);
+    exchange_world_wait(&world, 3);
+    assert_int_equal(world.ticks, 3);
+    assert_int_equal(world.closed, 1);
+}
+
+static void a_connection_ends_with_an_answer_that_says_so(void **state) {
+    (void)state;
+    say("POST /copy/door HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
+    srv_exchange_close_behind(world.flow);
+    srv_exchange_end(world.flow);
+    exchange_world_turn(&world);
+    assert_int_equal(world.closed, 1); /* though more of the body was to come */
+    assert_true(world.fake.finished);
+}
+
 static unsigned works;
 
 static void do_nothing(struct srv_job *job, struct srv_worker *worker) {
@@ -736,6 +757,8 @@ int main(void) {
         TEST(a_flow_holds_its_sender_back),
         TEST(a_reader_holds_its_flow_back),
         TEST(a_flow_is_woken_and_ends_with_its_peer),
+        TEST(a_flow_is_told_the_seconds),
+        TEST(a_connection_ends_with_an_answer_that_says_so),
         TEST(a_flow_has_a_worker_do_what_blocks),
         TEST(work_of_a_flow_may_be_broken_off),
         TEST(a_full_queue_refuses_work_of_a_flow),
