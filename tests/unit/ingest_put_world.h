@@ -2,11 +2,17 @@
 #ifndef TESTS_UNIT_INGEST_PUT_WORLD_H
 #define TESTS_UNIT_INGEST_PUT_WORLD_H
 
+#include <errno.h>
 #include <ftw.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <cmocka.h>
 
 #include "base/error.h"
 #include "ingest/ingest.h"
