@@ -39,6 +39,7 @@ struct frag_mkv_reader {
     struct kn_buffer *bytes;
     uint8_t *room;
     size_t used;
+    size_t likely; /* room that the next cluster will need */
 
     struct kn_sample *samples;
     size_t *places; /* of each sample's bytes in its buffer, until the buffer is final */
@@ -203,7 +204,14 @@ static int find_times(struct frag_mkv_reader *reader) {
     return 0;
 }
 
+/* The next cluster is about as large as this one: growing by doubling copies it all once more. */
+static size_t likely_room(size_t used) {
+    size_t room = used + used / 8;
+    return room < TRUSTED_ROOM ? room : TRUSTED_ROOM;
+}
+
 static int give_fragment(struct frag_mkv_reader *reader, uint64_t end_offset) {
+    reader->likely = likely_room(reader->used);
     kn_buffer_shrink(reader->bytes, reader->used);
     for (size_t i = 0; i < reader->sample_count; i++) {
         reader->samples[i].buffer = reader->bytes;
@@ -264,6 +272,8 @@ static int grow(struct frag_mkv_reader *reader, size_t needed) {
     uint64_t said = reader->cluster.size;
     if (reader->bytes == NULL && said <= TRUSTED_ROOM) {
         size = (size_t)said + reader->cluster.header_bytes;
+    } else if (reader->bytes == NULL && reader->likely > size) {
+        size = reader->likely;
     }
     size = size < needed ? needed : size;
     size = size > reader->max_bytes ? reader->max_bytes : size;
