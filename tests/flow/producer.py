@@ -69,7 +69,7 @@ class Producer:
     """One connection. `acks` are (when it came, what it says); `problems` what a client would not
     understand."""
 
-    def __init__(self, port, stream, fields=(), kind="ABSOLUTE", expect=False, tls=None, body=True):
+    def __init__(self, port, stream, fields=(), kind="ABSOLUTE", expect=False, tls=None, acks=True):
         self.acks, self.problems = [], []
         self.over = threading.Event()
         self.changed = threading.Condition()
@@ -78,7 +78,7 @@ class Producer:
         if tls:
             self.peer = tls.wrap_socket(self.peer, server_hostname="localhost")
         lines = ["POST /putMedia HTTP/1.1", "host: 127.0.0.1", f"x-amzn-stream-name: {stream}",
-                 f"x-amzn-fragment-timecode-type: {kind}", "x-amzn-fragment-acknowledgment-required: 1",
+                 f"x-amzn-fragment-timecode-type: {kind}", f"x-amzn-fragment-acknowledgment-required: {acks:d}",
                  "transfer-encoding: chunked", "connection: keep-alive", "content-type: application/json",
                  *(["expect: 100-continue"] if expect else []), *fields]  # fmt: skip
         self.peer.sendall("\r\n".join([*lines, "", ""]).encode())
@@ -88,7 +88,7 @@ class Producer:
         if self.status == 100:
             self.went_on = True
             self.status, self.fields = self.read_head()
-        if self.status == 200 and body:
+        if self.status == 200:
             self.reader = threading.Thread(target=self.read, daemon=True)
             self.reader.start()
 
@@ -96,9 +96,6 @@ class Producer:
         line = self.file.readline().split()
         fields = {name.lower(): value for name, value in http.client.parse_headers(self.file).items()}
         return int(line[1]) if len(line) > 1 else 0, fields
-
-    def read_refusal(self):
-        return json.loads(self.file.read(int(self.fields["content-length"])))
 
     def read(self):
         try:
