@@ -199,9 +199,13 @@ struct frag_mkv_reader_handler {
     int (*end)(const struct frag_mkv_element *element, uint64_t end_offset, void *user);
     int (*info)(const struct frag_mkv_info *info, void *user);
     int (*tracks)(struct kn_tracks *tracks, void *user); /* as received */
+    /* Of a cluster whose first bytes have come; its fragment follows when it is complete. */
+    int (*cluster_time)(uint64_t timecode, int64_t time_ns, void *user);
     int (*fragment)(const struct frag_mkv_fragment *fragment, void *user);
     int (*tag)(const struct frag_mkv_tag *tag, void *user);
     int (*bad_crc)(const struct frag_mkv_element *element, void *user);
+    /* As the parser's, but for the clusters' bytes, which the fragment has. */
+    int (*bytes)(const uint8_t *data, size_t size, uint64_t offset, void *user);
 };
 
 /* A whole fragment, and what its blocks' headers add to it. */

@@ -201,6 +201,8 @@ struct frag_store *frag_stream_store(const struct frag_stream *stream);
 struct frag_tail *frag_stream_tail(struct frag_stream *stream);
 /* What buffers of its samples count against. NULL in a store opened for reading. */
 struct kn_budget *frag_stream_budget(struct frag_stream *stream);
+/* Whether all that was submitted is durable or failed. Never blocks. */
+bool frag_stream_is_settled(struct frag_stream *stream);
 /* Large: give it room on the heap. -ENOENT once deleted. */
 KN_MUST_CHECK int frag_stream_describe(struct frag_stream *stream,
                                        struct frag_stream_info *ret_info);

@@ -138,4 +138,95 @@ void ing_source_end(struct ing_source *source);
 /* Blocks until what it recorded is durable or failed, and frees it. NULL is fine. */
 void ing_source_stop(struct ing_source *source);
 
+/* ---- PutMedia: the body of one connection, without its HTTP ----
+ *
+ *     ing_put_create -> ing_put_push ... -> ing_put_end -> ing_put_destroy
+ *     wake (any thread) -> ing_put_turn -> ing_put_next_ack ...
+ *
+ * Matroska as it comes, a fragment a Cluster, stored as it was received. Fragments that were stored
+ * before and come again, because their acknowledgements got lost, are recognised (same producer
+ * time, same bytes) and answered with their old numbers. But for what says otherwise, one thread at
+ * a time, which is never held up. */
+
+struct ing_put;
+
+enum ing_ack_kind {
+    ING_ACK_BUFFERING, /* a fragment has begun */
+    ING_ACK_RECEIVED,  /* it is whole: told together with the next one */
+    ING_ACK_PERSISTED, /* it is durable; in streams that keep nothing: it is whole */
+    ING_ACK_ERROR,     /* the last one: what was not acknowledged before is not stored */
+    ING_ACK_IDLE       /* nothing has come for a while */
+};
+
+enum ing_put_error {
+    ING_PUT_SIZE = 4001,       /* over FRAG_MAX_BYTES or FRAG_MAX_SAMPLES */
+    ING_PUT_DURATION = 4002,   /* over 20 s */
+    ING_PUT_CONNECTION = 4003, /* the server ends it: come again */
+    ING_PUT_ORDER = 4004,      /* it begins before the fragment before it */
+    ING_PUT_INVALID = 4006,    /* not the Matroska that is taken here */
+    ING_PUT_TIME = 4007,       /* more than a day ahead of our clock */
+    ING_PUT_METADATA = 4009,   /* over 10 tags, or one too long */
+    ING_PUT_NO_TRACK = 4010,   /* a frame of a track that is not in Tracks */
+    ING_PUT_NO_FRAMES = 4011,  /* a track without a frame, for a second or more */
+    ING_PUT_TRACKS = 4012,     /* over 3 */
+    ING_PUT_DELETED = 4507,
+    ING_PUT_INTERNAL = 5000, /* no memory: come again */
+    ING_PUT_ARCHIVAL = 5001  /* it could not be stored: come again */
+};
+
+/* "MAX_FRAGMENT_SIZE_REACHED", as clients know them. */
+const char *ing_put_error_code(enum ing_put_error error);
+
+struct ing_ack {
+    enum ing_ack_kind kind;
+    bool has_timecode, has_number; /* not of IDLE, and of ERROR where it is about a fragment */
+    uint64_t timecode;             /* of its cluster, raw */
+    struct frag_number number;
+    enum ing_put_error error; /* ERROR */
+};
+
+/* x-amzn-producer-start-timestamp: seconds, perhaps with a fraction. Up to two digits behind the
+ * point are milliseconds, as the C SDK prints them; more are a fraction. 0 or KN_E_MALFORMED. Pure.
+ */
+KN_MUST_CHECK int ing_put_start_parse(const char *text, size_t size, struct kn_wall *ret_start);
+
+struct ing_put_config {
+    struct frag_stream *stream;
+    bool relative; /* timecodes count from producer_start */
+    struct kn_wall producer_start;
+    const struct kn_clock *clock; /* NULL: the machine's */
+    /* Any thread, also from within the functions below: ing_put_turn is due, soon. */
+    void (*wake)(void *user);
+    /* Any thread, the last call: `user` may be freed. */
+    void (*closed)(void *user);
+    void *user;
+};
+
+/* 0 or -ENOMEM: then `closed` is not called. */
+KN_MUST_CHECK int ing_put_create(const struct ing_put_config *config, struct ing_put **ret_put);
+/* Nothing more is taken, what was submitted becomes durable. NULL is fine. */
+void ing_put_destroy(struct ing_put *put);
+
+/* How many of the bytes were taken: fewer where disk, memory or the reader of the acknowledgements
+ * are behind, or work is due. Go on when ing_put_turn says so. */
+KN_MUST_CHECK size_t ing_put_push(struct ing_put *put, const void *data, size_t size);
+/* The body is over; `whole` false: broken off, and what is not complete is not stored. */
+void ing_put_end(struct ing_put *put, bool whole);
+/* Goes on after `wake`, and once a second: silence is measured here. Whether bytes are taken. */
+bool ing_put_turn(struct ing_put *put);
+/* The next acknowledgement, if there is one. */
+bool ing_put_next_ack(struct ing_put *put, struct ing_ack *ret_ack);
+/* All is acknowledged, and nothing more comes. */
+bool ing_put_is_over(struct ing_put *put);
+/* The server ends: what is whole is stored and acknowledged, then comes ING_PUT_CONNECTION. */
+void ing_put_drain(struct ing_put *put);
+/* So many fragments and bytes have come. Not those that came again. */
+void ing_put_counts(const struct ing_put *put, uint64_t *ret_bytes, uint64_t *ret_fragments);
+
+/* Whether something is to be looked up; asked after each push, end and turn. Then call ing_put_work
+ * once, on a thread that may block; `wake` follows. The put is not destroyed meanwhile. */
+KN_MUST_CHECK bool ing_put_wants_work(const struct ing_put *put);
+/* `archive` NULL: it cannot be looked up, and counts as not stored. */
+void ing_put_work(struct ing_put *put, struct frag_archive *archive);
+
 #endif

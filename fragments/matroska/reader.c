@@ -39,6 +39,7 @@ struct frag_mkv_reader {
     struct kn_buffer *bytes;
     uint8_t *room;
     size_t used;
+    size_t likely; /* room that the next cluster will need */
 
     struct kn_sample *samples;
     size_t *places; /* of each sample's bytes in its buffer, until the buffer is final */
@@ -203,7 +204,14 @@ static int find_times(struct frag_mkv_reader *reader) {
     return 0;
 }
 
+/* The next cluster is about as large as this one: growing by doubling copies it all once more. */
+static size_t likely_room(size_t used) {
+    size_t room = used + used / 8;
+    return room < TRUSTED_ROOM ? room : TRUSTED_ROOM;
+}
+
 static int give_fragment(struct frag_mkv_reader *reader, uint64_t end_offset) {
+    reader->likely = likely_room(reader->used);
     kn_buffer_shrink(reader->bytes, reader->used);
     for (size_t i = 0; i < reader->sample_count; i++) {
         reader->samples[i].buffer = reader->bytes;
@@ -264,6 +272,8 @@ static int grow(struct frag_mkv_reader *reader, size_t needed) {
     uint64_t said = reader->cluster.size;
     if (reader->bytes == NULL && said <= TRUSTED_ROOM) {
         size = (size_t)said + reader->cluster.header_bytes;
+    } else if (reader->bytes == NULL && reader->likely > size) {
+        size = reader->likely;
     }
     size = size < needed ? needed : size;
     size = size > reader->max_bytes ? reader->max_bytes : size;
@@ -283,10 +293,11 @@ static int grow(struct frag_mkv_reader *reader, size_t needed) {
 }
 
 static int handle_bytes(const uint8_t *data, size_t size, uint64_t offset, void *user) {
-    (void)offset;
     struct frag_mkv_reader *reader = user;
     if (!reader->in_cluster) {
-        return 0;
+        return reader->handler->bytes == NULL
+                   ? 0
+                   : reader->handler->bytes(data, size, offset, reader->user);
     }
     size_t needed = 0;
     if (!kn_size_add(reader->used, size, &needed)) {
@@ -305,14 +316,17 @@ static int handle_bytes(const uint8_t *data, size_t size, uint64_t offset, void 
 
 static int handle_begin(const struct frag_mkv_element *element, void *user) {
     struct frag_mkv_reader *reader = user;
-    if (element->id == FRAG_MKV_CLUSTER) {
+    bool cluster = element->id == FRAG_MKV_CLUSTER;
+    if (cluster) {
         reader->in_cluster = true;
         reader->cluster = *element;
-        if (element->size != FRAG_MKV_UNKNOWN_SIZE && element->size > reader->max_bytes) {
-            return too_large(reader);
-        }
     }
-    return reader->handler->begin == NULL ? 0 : reader->handler->begin(element, reader->user);
+    int rc = reader->handler->begin == NULL ? 0 : reader->handler->begin(element, reader->user);
+    if (rc == 0 && cluster && element->size != FRAG_MKV_UNKNOWN_SIZE &&
+        element->size > reader->max_bytes) {
+        return too_large(reader);
+    }
+    return rc;
 }
 
 static int handle_end(const struct frag_mkv_element *element, uint64_t end_offset, void *user) {
@@ -332,7 +346,9 @@ static int handle_cluster_time(uint64_t timecode, int64_t time_ns, void *user) {
     struct frag_mkv_reader *reader = user;
     reader->timecode = timecode;
     reader->time_ns = time_ns;
-    return 0;
+    return reader->handler->cluster_time == NULL
+               ? 0
+               : reader->handler->cluster_time(timecode, time_ns, reader->user);
 }
 
 /* Room for one more sample. */

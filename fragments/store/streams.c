@@ -200,6 +200,13 @@ struct kn_budget *frag_stream_budget(struct frag_stream *stream) {
     return stream->budget;
 }
 
+bool frag_stream_is_settled(struct frag_stream *stream) {
+    (void)pthread_mutex_lock(&stream->lock);
+    bool settled = stream->unfinished == 0;
+    (void)pthread_mutex_unlock(&stream->lock);
+    return settled;
+}
+
 int frag_stream_describe(struct frag_stream *stream, struct frag_stream_info *ret_info) {
     (void)pthread_mutex_lock(&stream->lock);
     bool deleting = stream->deleting;

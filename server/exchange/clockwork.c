@@ -61,6 +61,8 @@ static void look_at_exchange(struct srv_http_conn *conn, int64_t now_ns) {
         if (flow_is_idle(conn, now_ns)) {
             atomic_fetch_add_explicit(&conn->lane->counts.timeouts, 1, memory_order_relaxed);
             srv_exchange_break(exchange);
+        } else if (exchange->flow->tick != NULL) {
+            exchange->flow->tick(exchange, exchange->user);
         }
         break;
     case SRV_PHASE_HEAD:

@@ -173,6 +173,10 @@ void srv_exchange_over(struct srv_exchange *exchange) {
     if (exchange->over) {
         return;
     }
+    if (exchange->work != NULL) {
+        exchange->over_waits = true;
+        return;
+    }
     exchange->over = true;
     atomic_fetch_or_explicit(&exchange->posts, SRV_POST_CLOSED, memory_order_acq_rel);
     if (exchange->flow != NULL) {

@@ -36,6 +36,7 @@
 #include "server/transport/transport.h"
 
 struct frag_archive;
+struct kn_loop;
 struct srv_exchange;
 struct srv_world;
 
@@ -64,7 +65,7 @@ KN_MUST_CHECK int srv_exchange_query(const struct srv_exchange *exchange, const 
 struct srv_http_text srv_exchange_body(const struct srv_exchange *exchange);
 /* Of routes with SRV_BODY_JSON: the object that came; an empty one where no body did. Borrowed. */
 json_t *srv_exchange_json(const struct srv_exchange *exchange);
-/* On a worker only: this worker's own. NULL: it could not be opened; answer 503. */
+/* On a worker only: that one's own. NULL: it could not be opened; answer 503. */
 struct frag_archive *srv_exchange_archive(struct srv_exchange *exchange);
 /* "http://host:5466", for addresses that are handed out: the configured public_url, else from the
  * request's Host, else from ours. No '/' at its end. */
@@ -110,9 +111,11 @@ struct srv_flow {
     void (*room)(struct srv_exchange *exchange, void *user);
     /* After srv_exchange_wake; several may have become one. */
     void (*wake)(struct srv_exchange *exchange, void *user);
+    /* About once a second. */
+    void (*tick)(struct srv_exchange *exchange, void *user);
     /* The server shuts down: come to an end, within seconds. NULL: it is broken off at once. */
     void (*drain)(struct srv_exchange *exchange, void *user);
-    /* The last call: answered, or the peer went. */
+    /* The last call: answered, or the peer went, and no work of it is left on a worker. */
     void (*closed)(struct srv_exchange *exchange, void *user);
 };
 
@@ -120,7 +123,18 @@ struct srv_flow {
  * comes from then on. */
 void srv_exchange_go_on(struct srv_exchange *exchange, const struct srv_flow *flow, void *user);
 void *srv_exchange_user(const struct srv_exchange *exchange);
+/* The loop it is on, for subscriptions. */
+struct kn_loop *srv_exchange_loop(const struct srv_exchange *exchange);
 void srv_exchange_read_on(struct srv_exchange *exchange);
+/* What of a flow blocks: `work` on a worker, then `wake` on the loop. Of the functions here `work`
+ * may call srv_exchange_world and srv_exchange_archive; what it looks at is not the loop's until
+ * srv_exchange_works is false again. Once at a time; the flow does not end its answer meanwhile (it
+ * may break it off), and where the peer goes `closed` comes behind it. Where the server ends it may
+ * not be called. 0; -EAGAIN: too much waits already; KN_E_CLOSED: the peer is gone, or the server
+ * ends. */
+KN_MUST_CHECK int srv_exchange_work(struct srv_exchange *exchange,
+                                    void (*work)(struct srv_exchange *exchange, void *user));
+bool srv_exchange_works(const struct srv_exchange *exchange);
 
 /* Status and fields (of srv_answer_field too). `length` or SRV_HTTP_UNKNOWN_LENGTH. 0, or the peer
  * is gone: KN_E_CLOSED. */
@@ -138,6 +152,8 @@ size_t srv_exchange_queued(const struct srv_exchange *exchange);
 /* Everything has been sent. The rest of a body that still comes is dropped, at most 64 KiB; after
  * that the connection closes. */
 void srv_exchange_end(struct srv_exchange *exchange);
+/* Before srv_exchange_end: the connection ends with this answer, and no more is waited for. */
+void srv_exchange_close_behind(struct srv_exchange *exchange);
 /* The answer breaks off, so that the peer sees it. */
 void srv_exchange_break(struct srv_exchange *exchange);
 /* No limit by time for a body that comes slowly, or for an answer that pauses, but this one:

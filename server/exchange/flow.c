@@ -1,5 +1,6 @@
 /* Answers that go on: on the loop. */
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -45,6 +46,10 @@ void *srv_exchange_user(const struct srv_exchange *exchange) {
     return exchange->user;
 }
 
+struct kn_loop *srv_exchange_loop(const struct srv_exchange *exchange) {
+    return exchange->lane->loop;
+}
+
 void srv_exchange_read_on(struct srv_exchange *exchange) {
     if (exchange->paused && exchange->conn != NULL) {
         exchange->paused = false;
@@ -71,6 +76,41 @@ int srv_exchange_begin(struct srv_exchange *exchange, int status, const char *ty
     }
     push(exchange);
     return 0;
+}
+
+/* ---- what blocks ---- */
+
+static void run_work(struct srv_job *job, struct srv_worker *worker) {
+    struct srv_exchange *exchange =
+        (struct srv_exchange *)((char *)job - offsetof(struct srv_exchange, job));
+    if (worker != NULL) {
+        exchange->worker = worker;
+        exchange->work(exchange, exchange->user);
+        exchange->worker = NULL;
+    }
+    srv_exchange_post(exchange, SRV_POST_BACK);
+}
+
+int srv_exchange_work(struct srv_exchange *exchange,
+                      void (*work)(struct srv_exchange *exchange, void *user)) {
+    KN_ASSERT(exchange->work == NULL);
+    if (is_gone(exchange)) {
+        return KN_E_CLOSED;
+    }
+    exchange->work = work;
+    exchange->job.run = run_work;
+    (void)srv_exchange_ref(exchange); /* the worker's, until it comes back */
+    int rc = srv_workers_give(exchange->engine->workers, &exchange->job);
+    if (rc != 0) {
+        exchange->work = NULL;
+        srv_exchange_unref(exchange);
+        atomic_fetch_add_explicit(&exchange->lane->counts.busy, 1, memory_order_relaxed);
+    }
+    return rc;
+}
+
+bool srv_exchange_works(const struct srv_exchange *exchange) {
+    return exchange->work != NULL;
 }
 
 /* ---- sending ---- */
@@ -149,6 +189,7 @@ void srv_exchange_end(struct srv_exchange *exchange) {
     if (is_gone(exchange)) {
         return;
     }
+    KN_ASSERT(exchange->work == NULL);
     kn_writer_init(&writer, room, sizeof(room));
     if (srv_http_response_end(&exchange->response, &writer) != 0 ||
         srv_output_copy(&exchange->conn->output, room, writer.size) != 0) {
@@ -158,6 +199,10 @@ void srv_exchange_end(struct srv_exchange *exchange) {
     exchange->dropped_bytes = 0;
     srv_http_conn_expect_body(exchange->conn);
     srv_http_conn_touch(exchange->conn);
+}
+
+void srv_exchange_close_behind(struct srv_exchange *exchange) {
+    srv_http_response_close(&exchange->response);
 }
 
 void srv_exchange_break(struct srv_exchange *exchange) {

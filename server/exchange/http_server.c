@@ -138,6 +138,7 @@ static int start_track(struct srv_http_server *server, struct track *track, stru
         rc = kn_loop_create(&config, &track->loop);
     }
     if (rc == 0) {
+        track->lane->loop = track->loop;
         rc = kn_inbox_open(track->loop, &bell, &track->lane->bell);
     }
     if (rc == 0) {

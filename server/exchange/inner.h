@@ -16,7 +16,8 @@
  *
  * A connection and its exchange belong to one loop's lane. An exchange is lent to a worker for a
  * job (phase SRV_PHASE_DOOR or SRV_PHASE_WORK); until it comes back the loop only changes what the
- * worker does not look at: `conn`, `parser`, `posts`. */
+ * worker does not look at: `conn`, `parser`, `posts`. The work of a flow (srv_exchange_work) looks
+ * at `work`, `worker` and `user` alone. */
 #ifndef SERVER_EXCHANGE_INNER_H
 #define SERVER_EXCHANGE_INNER_H
 
@@ -125,6 +126,7 @@ struct srv_lane {
     atomic_size_t refs; /* who made it, and each exchange */
     const struct srv_engine *engine;
     void *door;
+    struct kn_loop *loop;  /* NULL: a test */
     struct kn_inbox *bell; /* rung when something was posted; NULL: tests look themselves */
     /* The loop's: */
     struct srv_http_conn *first;
@@ -234,6 +236,8 @@ struct srv_exchange {
     const struct srv_flow *flow;
     void *user;
     bool paused, body_end_told, wants_room, was_flow, drain_told, over;
+    void (*work)(struct srv_exchange *exchange, void *user); /* not NULL: a worker has it */
+    bool over_waits;                                         /* ... and its connection is gone */
     int64_t idle_ns;
     char base_url[320];
 };

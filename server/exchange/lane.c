@@ -104,10 +104,21 @@ static void wake_flow(struct srv_exchange *exchange) {
     srv_http_conn_leave(conn);
 }
 
+static void finish_work(struct srv_exchange *exchange) {
+    exchange->work = NULL;
+    if (exchange->over_waits) {
+        srv_exchange_over(exchange);
+    }
+}
+
 static void heed(struct srv_exchange *exchange) {
     unsigned posts = atomic_fetch_and_explicit(
         &exchange->posts, ~(unsigned)(SRV_POST_WAKE | SRV_POST_BACK), memory_order_acq_rel);
-    if ((posts & SRV_POST_BACK) != 0) {
+    if ((posts & SRV_POST_BACK) != 0 && exchange->work != NULL) {
+        finish_work(exchange);
+        posts |= SRV_POST_WAKE;
+        srv_exchange_unref(exchange); /* the worker's */
+    } else if ((posts & SRV_POST_BACK) != 0) {
         srv_exchange_come_back(exchange);
         srv_exchange_unref(exchange); /* the worker's */
     }

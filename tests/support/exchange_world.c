@@ -159,6 +159,11 @@ static void tell_wake(struct srv_exchange *exchange, void *user) {
     world->wakes++;
 }
 
+static void tell_tick(struct srv_exchange *exchange, void *user) {
+    (void)exchange;
+    ((struct exchange_world *)user)->ticks++;
+}
+
 static void tell_drain(struct srv_exchange *exchange, void *user) {
     struct exchange_world *world = user;
     world->drains++;
@@ -179,7 +184,12 @@ static const struct srv_flow count_flow = {
 static const struct srv_flow copy_flow = {
     .body = take_body, .body_end = end_copy, .room = tell_room, .closed = tell_closed};
 static const struct srv_flow live_flow = {
-    .room = tell_room, .wake = tell_wake, .drain = tell_drain, .closed = tell_closed};
+    .room = tell_room,
+    .wake = tell_wake,
+    .tick = tell_tick,
+    .drain = tell_drain,
+    .closed = tell_closed,
+};
 
 static void begin_flow(struct srv_exchange *exchange, const struct srv_flow *flow) {
     struct exchange_world *world = world_of(exchange);

@@ -34,7 +34,7 @@ struct exchange_world {
     /* Of /live, /count, /copy: */
     struct srv_exchange *flow; /* borrowed; NULL: over */
     size_t counted, take_most; /* of the next call of `body`; SIZE_MAX */
-    unsigned closed, rooms, wakes, drains, body_ends;
+    unsigned closed, rooms, wakes, ticks, drains, body_ends;
     bool was_whole, drains_by_itself;
     unsigned handled; /* calls of any handler */
     unsigned doors;   /* answers of the door that are not finished */

@@ -20,6 +20,7 @@ struct srv_exchange {
     struct srv_peer peer;
     json_t *body;
     struct frag_archive *archive;
+    void (*work)(struct srv_exchange *exchange, void *user); /* waits for its turn */
     const struct srv_flow *flow;
     void *user;
     int status;
@@ -92,10 +93,35 @@ static bool take_wakes(struct srv_exchange *exchange) {
     return any;
 }
 
+static void do_work(struct srv_exchange *exchange) {
+    if (exchange->work != NULL) {
+        exchange->work(exchange, exchange->user);
+        exchange->work = NULL;
+        srv_exchange_wake(exchange);
+    }
+}
+
+int srv_exchange_work(struct srv_exchange *exchange,
+                      void (*work)(struct srv_exchange *exchange, void *user)) {
+    KN_ASSERT(exchange->work == NULL);
+    exchange->work = work;
+    return exchange->closed ? KN_E_CLOSED : 0;
+}
+
+struct kn_loop *srv_exchange_loop(const struct srv_exchange *exchange) {
+    return exchange->config.loop;
+}
+
+bool srv_exchange_works(const struct srv_exchange *exchange) {
+    return exchange->work != NULL;
+}
+
 unsigned fake_exchange_run(struct srv_exchange *exchange) {
     unsigned count = 0;
+    do_work(exchange);
     while (!exchange->closed && take_wakes(exchange)) {
         exchange->flow->wake(exchange, exchange->user);
+        do_work(exchange);
         count++;
     }
     return count;
@@ -135,6 +161,7 @@ void fake_exchange_drain(struct srv_exchange *exchange) {
 
 void fake_exchange_close(struct srv_exchange *exchange) {
     KN_ASSERT(!exchange->closed);
+    do_work(exchange);
     exchange->closed = true;
     exchange->flow->closed(exchange, exchange->user);
 }

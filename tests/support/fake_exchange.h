@@ -28,6 +28,7 @@ struct fake_exchange_config {
         const char *name, *value;
     } parameters[SRV_PARAMETERS_MAX]; /* of the path; NULL behind the last one */
     json_t *body;                     /* of SRV_BODY_JSON, borrowed; NULL: an empty object */
+    struct kn_loop *loop;             /* for flows that subscribe */
     const char *base_url;             /* NULL: "http://127.0.0.1:5466" */
     const char *region;               /* NULL: "" */
 };
@@ -39,7 +40,7 @@ void fake_exchange_destroy(struct srv_exchange *exchange);
 /* Calls the row's handler; stops the program where there is none of that name. */
 void fake_exchange_handle(struct srv_exchange *exchange, const struct srv_routes *routes,
                           const char *name);
-/* `wake` as long as somebody woke it; how often. */
+/* Work and `wake` as long as there is any; how many wakes. */
 unsigned fake_exchange_run(struct srv_exchange *exchange);
 /* Waits at most so long (real time) for a wake; false: none came. */
 bool fake_exchange_wait(struct srv_exchange *exchange, unsigned ms);

@@ -25,7 +25,8 @@
 struct kept {
     struct frag_mkv_fragment fragments[FRAGMENTS_MAX]; /* samples are ours, with references */
     size_t count;
-    size_t tags, infos, begins, ends;
+    size_t tags, infos, begins, ends, cluster_times;
+    uint64_t timecode, outside_bytes, outside_upto, cluster_bytes;
     struct kn_tracks *received; /* as the tracks callback gave it */
     int answer;                 /* of the fragment callback */
     bool only_count;
@@ -50,6 +51,8 @@ static int handle_fragment(const struct frag_mkv_fragment *fragment, void *user)
     struct kept *kept = user;
 
     assert_int_equal(fragment->bytes->size, fragment->end_offset - fragment->cluster.offset);
+    assert_int_equal(fragment->timecode, kept->timecode);
+    kept->cluster_bytes += fragment->bytes->size;
     if (!kept->only_count) {
         keep(kept, fragment);
     }
@@ -87,7 +90,28 @@ static int handle_end(const struct frag_mkv_element *element, uint64_t end_offse
     return 0;
 }
 
+static int handle_cluster_time(uint64_t timecode, int64_t time_ns, void *user) {
+    struct kept *kept = user;
+    (void)time_ns;
+    /* Before its fragment, and once for each. */
+    assert_int_equal(kept->cluster_times, kept->count);
+    kept->cluster_times++;
+    kept->timecode = timecode;
+    return 0;
+}
+
+static int handle_bytes(const uint8_t *data, size_t size, uint64_t offset, void *user) {
+    struct kept *kept = user;
+    (void)data;
+    assert_true(offset >= kept->outside_upto); /* in order, and none twice */
+    kept->outside_upto = offset + size;
+    kept->outside_bytes += size;
+    return 0;
+}
+
 static const struct frag_mkv_reader_handler handler = {
+    .cluster_time = handle_cluster_time,
+    .bytes = handle_bytes,
     .fragment = handle_fragment,
     .tracks = handle_tracks,
     .tag = handle_tag,
@@ -126,6 +150,7 @@ static int read_bytes(struct kept *kept, struct frag_mkv_reader_config config, c
         rc = frag_mkv_reader_finish(reader);
     }
     if (reader != NULL) {
+        assert_true(rc != 0 || kept->outside_bytes + kept->cluster_bytes == size);
         assert_int_equal(frag_mkv_reader_push(reader, data, 0), rc);
         assert_int_equal(frag_mkv_reader_error(reader)->result, rc);
         if (ret_error != NULL) {

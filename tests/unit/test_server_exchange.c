@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -495,6 +496,92 @@ static void a_flow_is_woken_and_ends_with_its_peer(void **state) {
     srv_exchange_unref(flow);
 }
 
+static void a_flow_is_told_the_seconds(void **state) {
+    (void)state;
+    say("GET /live HTTP/1.1\r\n" HOST "\r\n");
+    exchange_world_wait(&world, 3);
+    assert_int_equal(world.ticks, 3);
+    srv_exchange_end(world.flow);
+    exchange_world_wait(&world, 3);
+    assert_int_equal(world.ticks, 3);
+    assert_int_equal(world.closed, 1);
+}
+
+static void a_connection_ends_with_an_answer_that_says_so(void **state) {
+    (void)state;
+    say("POST /copy/door HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
+    srv_exchange_close_behind(world.flow);
+    srv_exchange_end(world.flow);
+    exchange_world_turn(&world);
+    assert_int_equal(world.closed, 1); /* though more of the body was to come */
+    assert_true(world.fake.finished);
+}
+
+static unsigned works;
+
+static void do_nothing(struct srv_job *job, struct srv_worker *worker) {
+    (void)job;
+    (void)worker;
+}
+
+static void work_once(struct srv_exchange *exchange, void *user) {
+    (void)user;
+    assert_ptr_equal(srv_exchange_world(exchange), &world);
+    works++;
+}
+
+static void a_flow_has_a_worker_do_what_blocks(void **state) {
+    (void)state;
+    works = 0;
+    say("GET /live HTTP/1.1\r\n" HOST "\r\n");
+    assert_int_equal(srv_exchange_work(world.flow, work_once), 0);
+    assert_true(srv_exchange_works(world.flow));
+    assert_int_equal(works, 0);
+    assert_int_equal(world.wakes, 0);
+    exchange_world_turn(&world);
+    assert_int_equal(works, 1);
+    assert_int_equal(world.wakes, 1);
+    assert_false(srv_exchange_works(world.flow));
+    assert_int_equal(srv_exchange_work(world.flow, work_once), 0);
+    fake_conn_cut(&world.fake);
+    assert_int_equal(world.closed, 0); /* what the work looks at must stay */
+    exchange_world_turn(&world);
+    assert_int_equal(works, 2);
+    assert_int_equal(world.wakes, 1);
+    assert_int_equal(world.closed, 1);
+}
+
+static void work_of_a_flow_may_be_broken_off(void **state) {
+    (void)state;
+    works = 0;
+    say("GET /live HTTP/1.1\r\n" HOST "\r\n");
+    assert_int_equal(srv_exchange_work(world.flow, work_once), 0);
+    struct srv_exchange *flow = srv_exchange_ref(world.flow);
+    srv_exchange_break(flow);
+    exchange_world_turn(&world);
+    assert_int_equal(works, 1);
+    assert_int_equal(world.wakes, 0);
+    assert_int_equal(world.closed, 1);
+    assert_int_equal(srv_exchange_work(flow, work_once), KN_E_CLOSED);
+    srv_exchange_unref(flow);
+}
+
+static void a_full_queue_refuses_work_of_a_flow(void **state) {
+    (void)state;
+    struct srv_job jobs[16];
+    works = 0;
+    say("GET /live HTTP/1.1\r\n" HOST "\r\n");
+    for (size_t i = 0; i < KN_COUNT(jobs); i++) {
+        jobs[i] = (struct srv_job){.run = do_nothing};
+        assert_int_equal(srv_workers_give(world.engine.workers, &jobs[i]), 0);
+    }
+    assert_int_equal(srv_exchange_work(world.flow, work_once), -EAGAIN);
+    assert_false(srv_exchange_works(world.flow));
+    exchange_world_turn(&world);
+    assert_int_equal(works, 0);
+    assert_int_equal(world.wakes, 0);
+}
+
 static void a_broken_flow_is_seen(void **state) {
     (void)state;
     say("POST /copy/door HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n3\r\nabcX");
@@ -689,6 +776,11 @@ int main(void) {
         TEST(a_flow_holds_its_sender_back),
         TEST(a_reader_holds_its_flow_back),
         TEST(a_flow_is_woken_and_ends_with_its_peer),
+        TEST(a_flow_is_told_the_seconds),
+        TEST(a_connection_ends_with_an_answer_that_says_so),
+        TEST(a_flow_has_a_worker_do_what_blocks),
+        TEST(work_of_a_flow_may_be_broken_off),
+        TEST(a_full_queue_refuses_work_of_a_flow),
         TEST(a_broken_flow_is_seen),
         TEST(slow_peers_are_given_up),
         TEST(an_idle_connection_keeps_no_memory),
