@@ -112,7 +112,8 @@ static void publish_fragment(struct frag_tail *tail, struct frag_fragment *fragm
 
 static int publish_sample(struct frag_tail *tail, uint64_t sequence) {
     struct kn_sample sample = make_sample();
-    int rc = frag_tail_publish_sample(tail, numbered(sequence), tracks, &sample);
+    int rc =
+        frag_tail_publish_sample(tail, numbered(sequence), (struct kn_wall){7}, tracks, &sample);
     kn_sample_unref(&sample);
     return rc;
 }
@@ -289,15 +290,16 @@ static void samples_cost_nothing_unless_wanted(void **state) {
     subscribe(tail, loop, &most, false, 0);
     struct kn_sample sample = make_sample();
     fail_alloc_always();
-    int rc = frag_tail_publish_sample(tail, numbered(1), tracks, &sample);
+    int rc = frag_tail_publish_sample(tail, numbered(1), (struct kn_wall){7}, tracks, &sample);
     fail_alloc_stop();
     assert_int_equal(rc, 0);
     assert_int_equal(fail_alloc_count(), 0);
     subscribe(tail, loop, &all, true, 0);
-    assert_int_equal(frag_tail_publish_sample(tail, numbered(2), tracks, &sample), 0);
+    assert_int_equal(
+        frag_tail_publish_sample(tail, numbered(2), (struct kn_wall){7}, tracks, &sample), 0);
     frag_tail_unsubscribe(all.subscription);
     fail_alloc_always();
-    rc = frag_tail_publish_sample(tail, numbered(3), tracks, &sample);
+    rc = frag_tail_publish_sample(tail, numbered(3), (struct kn_wall){7}, tracks, &sample);
     fail_alloc_stop();
     assert_int_equal(rc, 0);
     assert_int_equal(fail_alloc_count(), 0);
@@ -714,7 +716,7 @@ static bool run_short_of_memory(unsigned long k) {
     if (rc == 0) {
         subscribed[0] = try_subscribe(tail, loop, &listeners[0], true, 0);
         taken[0] = frag_tail_publish_fragment(tail, fragments[0]);
-        told[0] = frag_tail_publish_sample(tail, numbered(2), tracks, &sample);
+        told[0] = frag_tail_publish_sample(tail, numbered(2), (struct kn_wall){7}, tracks, &sample);
         frag_tail_settle(tail, fragments[0], 0);
         subscribed[1] = try_subscribe(tail, loop, &listeners[1], false, 8);
         told[1] = frag_tail_publish_gap(tail, &gap, true);
@@ -979,7 +981,8 @@ static void *publish_crowd(void *user) {
         for (int j = 0; j < CROWD_SAMPLES; j++) {
             struct kn_sample sample = make_sample();
             sample.pts_ns = count++;
-            rc |= frag_tail_publish_sample(crowd->tail, numbered(i), tracks, &sample);
+            rc |= frag_tail_publish_sample(crowd->tail, numbered(i), (struct kn_wall){7}, tracks,
+                                           &sample);
             kn_sample_unref(&sample);
         }
         struct frag_fragment *fragment = make_fragment(i);
