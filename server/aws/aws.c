@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "server/aws/inner.h"
+#include "server/aws/shapes.h"
 
 #define NO_STREAM "The requested stream is not found or not active."
 
@@ -40,6 +41,21 @@ int srv_aws_time(const json_t *value, struct kn_wall *ret_wall) {
 
 json_t *srv_aws_json_time(struct kn_wall wall) {
     return json_real((double)(wall.ns / KN_NS_PER_MS) / 1000.0);
+}
+
+/* ---- what was asked ---- */
+
+bool srv_aws_valid(struct srv_exchange *exchange, const char *operation) {
+    char problem[SRV_SHAPE_PROBLEM_BYTES];
+    int rc = srv_shape_check(operation, srv_exchange_json(exchange), problem);
+    if (rc == KN_E_MALFORMED) {
+        srv_answer_error(exchange, 400, "SerializationException", "%s", problem);
+    } else if (rc == KN_E_LIMIT) {
+        srv_answer_error(exchange, 400, "ValidationException", "%s", problem);
+    } else if (rc < 0) {
+        srv_answer_failure(exchange, rc, "reading the body");
+    }
+    return rc == 0;
 }
 
 /* ---- streams ---- */
