@@ -112,7 +112,8 @@ struct play_media_job {
 struct play_media_live {
     struct frag_subscription *subscription;
     bool ended, behind;
-    bool seen_begin; /* the next new number that a sample has begins with that sample */
+    /* A sample was heard: the next one that has another number is the first of its fragment. */
+    bool heard_sample;
     /* Complete, oldest first, each a reference. */
     struct frag_fragment *waiting[PLAY_MEDIA_WAITING_MOST];
     size_t waiting_count, waiting_bytes;

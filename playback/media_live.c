@@ -29,13 +29,13 @@ static bool begin_building(struct play_media_live *live, const struct frag_tail_
     if (event->number.sequence <= live->building.sequence) {
         return event->number.sequence == live->building.sequence;
     }
-    bool begins = live->seen_begin;
+    bool begins = live->heard_sample;
     drop_samples(live);
     live->building = event->number;
     live->producer = event->producer;
     live->tracks = kn_tracks_ref(event->tracks);
     live->follows = begins;
-    live->seen_begin = true;
+    live->heard_sample = true;
     return true;
 }
 
@@ -63,9 +63,11 @@ static void take_fragment(struct play_media *media, const struct frag_tail_event
     struct frag_fragment *fragment = event->fragment;
     struct kn_wall end = {fragment->start.server.ns + fragment->duration_ns};
     media->head = end.ns > media->head.ns ? end : media->head;
-    live->seen_begin = true;
     if (live->building.sequence == event->number.sequence) {
         drop_samples(live);
+    }
+    if (event->number.sequence <= media->after) {
+        return; /* the tail keeps it still; it must not take the room of those behind it */
     }
     if (live->waiting_count == KN_COUNT(live->waiting) ||
         (live->waiting_count > 0 &&
@@ -160,7 +162,7 @@ void play_media_live_leave(struct play_media *media) {
         frag_fragment_unref(next_waiting(live));
     }
     drop_samples(live);
-    live->behind = live->seen_begin = false;
+    live->behind = live->heard_sample = false;
 }
 
 /* ---- documents ---- */
