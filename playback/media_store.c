@@ -60,7 +60,7 @@ static int find_header(struct play_media_job *job, struct frag_archive *archive,
     return rc;
 }
 
-/* Takes `loaded` where it returns 0. */
+/* Takes `loaded`. */
 static int add_cluster(struct play_pieces *pieces, struct frag_loaded *loaded,
                        struct kn_writer *text) {
     struct kn_buffer *buffer = NULL;
@@ -73,11 +73,11 @@ static int add_cluster(struct play_pieces *pieces, struct frag_loaded *loaded,
     }
     int rc = kn_buffer_wrap(NULL, data, size, release_loaded, loaded, &buffer);
     if (rc < 0) {
+        frag_loaded_free(loaded);
         return rc;
     }
     rc = play_pieces_add_text(pieces, text);
     if (rc < 0) {
-        /* The fragment goes with the buffer, and so is not the caller's any more. */
         kn_buffer_unref(buffer);
         return rc;
     }

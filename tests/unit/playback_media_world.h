@@ -234,7 +234,7 @@ static inline const uint8_t *take_blocks(struct document *document, const uint8_
                 (int64_t)document->timecode + (int16_t)(body[width] << 8 | body[width + 1]);
         } else if (element.id == 0xA0) {
             document->frames++;
-        } else if (element.id != 0xA7 && element.id != 0xAB) {
+        } else if (element.id != 0xA7 && element.id != 0xAB && element.id != 0xBF) {
             break;
         }
         at = body + element.size;
@@ -244,7 +244,7 @@ static inline const uint8_t *take_blocks(struct document *document, const uint8_
 
 /* All documents of what was given: how many. `documents` is cleared. */
 static inline size_t read_documents(const uint8_t *data, size_t size, struct document *documents) {
-    const uint8_t *end = data + size;
+    const uint8_t *end = size > 0 ? data + size : data;
     struct document *document = NULL;
     size_t count = 0;
     for (const uint8_t *at = data; at < end;) {
