@@ -234,5 +234,11 @@ KN_MUST_CHECK int frag_store_delete(struct frag_store *store, uint16_t kind, con
 /* A copy: free() it. -ENOENT. */
 KN_MUST_CHECK int frag_store_get(struct frag_store *store, uint16_t kind, const void *key,
                                  size_t key_bytes, uint8_t **ret_value, size_t *ret_bytes);
+/* All of a kind in order of their keys (bytewise). `each` runs on the store's thread: it copies
+ * what it needs and asks nothing of the store. A negative answer of it ends it and is returned. */
+KN_MUST_CHECK int frag_store_each(struct frag_store *store, uint16_t kind,
+                                  int (*each)(const void *key, size_t key_bytes, const void *value,
+                                              size_t value_bytes, void *user),
+                                  void *user);
 
 #endif

@@ -546,6 +546,9 @@ struct keeping {
     size_t value_bytes;
     uint8_t *copy;
     size_t copy_bytes;
+    int (*each)(const void *key, size_t key_bytes, const void *value, size_t value_bytes,
+                void *user);
+    void *user;
 };
 
 static int put_on_clerk(struct frag_store *store, void *user) {
@@ -575,6 +578,16 @@ static int get_on_clerk(struct frag_store *store, void *user) {
     memcpy(keeping->copy, value.data, value.size);
     keeping->copy_bytes = value.size;
     return 0;
+}
+
+static int tell_one(struct frag_catalog_value key, struct frag_catalog_value value, void *user) {
+    const struct keeping *keeping = user;
+    return keeping->each(key.data, key.size, value.data, value.size, keeping->user);
+}
+
+static int each_on_clerk(struct frag_store *store, void *user) {
+    const struct keeping *keeping = user;
+    return frag_catalog_each(store->clerk.catalog, keeping->kind, tell_one, user);
 }
 
 static int call_for(struct frag_store *store, struct keeping *keeping,
@@ -610,4 +623,12 @@ int frag_store_get(struct frag_store *store, uint16_t kind, const void *key, siz
         *ret_bytes = keeping.copy_bytes;
     }
     return rc;
+}
+
+int frag_store_each(struct frag_store *store, uint16_t kind,
+                    int (*each)(const void *key, size_t key_bytes, const void *value,
+                                size_t value_bytes, void *user),
+                    void *user) {
+    struct keeping keeping = {.kind = kind, .each = each, .user = user};
+    return call_for(store, &keeping, each_on_clerk, false);
 }

@@ -40,7 +40,8 @@ int srv_aws_time(const json_t *value, struct kn_wall *ret_wall) {
 }
 
 json_t *srv_aws_json_time(struct kn_wall wall) {
-    return json_real((double)(wall.ns / KN_NS_PER_MS) / 1000.0);
+    int64_t ms = wall.ns / KN_NS_PER_MS; /* as ARNs have it */
+    return json_real((double)ms / 1000.0);
 }
 
 /* ---- what was asked ---- */
@@ -58,15 +59,74 @@ bool srv_aws_valid(struct srv_exchange *exchange, const char *operation) {
     return rc == 0;
 }
 
+bool srv_aws_opens(struct srv_exchange *exchange, const char *operation) {
+    srv_aws_begin(exchange);
+    return srv_aws_valid(exchange, operation);
+}
+
+/* ---- what is answered ---- */
+
+void srv_aws_done(struct srv_exchange *exchange) {
+    srv_answer_json(exchange, 200, json_object());
+}
+
+void srv_aws_answer_change(struct srv_exchange *exchange, int rc, const char *what) {
+    switch (rc) {
+    case 0:
+        srv_aws_done(exchange);
+        break;
+    case -ENOENT:
+        srv_answer_error(exchange, 404, SRV_AWS_NOT_FOUND,
+                         "The requested %s is not found or not active.", what);
+        break;
+    case -ESTALE:
+        srv_answer_error(exchange, 400, SRV_AWS_STALE,
+                         "The %s version that you specified is not the latest one.", what);
+        break;
+    case -EEXIST:
+        srv_answer_error(exchange, 400, SRV_AWS_IN_USE, "There is a %s of this name.", what);
+        break;
+    case -EPERM:
+        srv_answer_error(exchange, 400, SRV_AWS_IN_USE,
+                         "Something of the %s is held; remove its holds first.", what);
+        break;
+    case -EINVAL:
+        srv_answer_error(exchange, 400, SRV_AWS_INVALID, "A setting or tag of the %s cannot be.",
+                         what);
+        break;
+    default:
+        srv_answer_failure(exchange, rc, what);
+        break;
+    }
+}
+
 /* ---- streams ---- */
 
 const char *srv_aws_text(const json_t *object, const char *name) {
     return json_string_value(json_object_get(object, name));
 }
 
+json_t *srv_aws_member(const json_t *object, const char *name) {
+    json_t *value = json_object_get(object, name);
+    return json_is_null(value) ? NULL : value;
+}
+
+struct kn_wall srv_aws_now(const struct srv_exchange *exchange) {
+    const struct kn_clock *clock = srv_exchange_world(exchange)->clock;
+    return clock->wall(clock);
+}
+
 bool srv_aws_may(const struct srv_exchange *exchange, enum srv_action action, const char *name) {
     const struct srv_principal *principal = srv_exchange_principal(exchange);
     return principal != NULL && srv_principal_may(principal, action, name);
+}
+
+bool srv_aws_allows(struct srv_exchange *exchange, enum srv_action action, const char *name) {
+    bool may = srv_aws_may(exchange, action, name);
+    if (!may) {
+        srv_answer_error(exchange, 401, SRV_AWS_DENIED, "These credentials may not do this.");
+    }
+    return may;
 }
 
 bool srv_aws_is_ours(struct srv_exchange *exchange, const struct srv_aws_named *named) {
@@ -119,8 +179,7 @@ struct frag_stream *srv_aws_stream(struct srv_exchange *exchange, const char *na
         return NULL;
     }
     name = arn != NULL ? named.name : name;
-    if (!srv_aws_may(exchange, action, name)) {
-        srv_answer_error(exchange, 401, SRV_AWS_DENIED, "These credentials may not do this.");
+    if (!srv_aws_allows(exchange, action, name)) {
         return NULL;
     }
     struct frag_stream *stream = frag_stream_find(srv_exchange_world(exchange)->store, name);

@@ -144,6 +144,7 @@ static int check_text(struct check *check, const struct srv_shape *shape, const 
     return rc;
 }
 
+// NOLINTNEXTLINE(misc-no-recursion): shapes are five deep
 static int check_list(struct check *check, const struct srv_shape *shape, const json_t *value) {
     if (!json_is_array(value)) {
         return refuse_type(check, "a list");
@@ -162,6 +163,7 @@ static json_t *iterable(const json_t *object) {
     return (json_t *)(uintptr_t)object;
 }
 
+// NOLINTNEXTLINE(misc-no-recursion): shapes are five deep
 static int check_key(struct check *check, const struct srv_shape *shape, const char *key) {
     json_t *text = json_string_nocheck(key);
     if (text == NULL) {
@@ -174,6 +176,7 @@ static int check_key(struct check *check, const struct srv_shape *shape, const c
     return rc;
 }
 
+// NOLINTNEXTLINE(misc-no-recursion): shapes are five deep
 static int check_map(struct check *check, const struct srv_shape *shape, const json_t *value) {
     const char *key;
     json_t *item;
@@ -198,6 +201,7 @@ static int check_map(struct check *check, const struct srv_shape *shape, const j
     return 0;
 }
 
+// NOLINTNEXTLINE(misc-no-recursion): shapes are five deep
 static int check_members(struct check *check, const struct srv_member *members,
                          const json_t *object) {
     for (; members->name != NULL; members++) {
@@ -217,6 +221,7 @@ static int check_members(struct check *check, const struct srv_member *members,
 }
 
 /* As deep as the shapes are, which have no circles. */
+// NOLINTNEXTLINE(misc-no-recursion): shapes are five deep
 static int check_value(struct check *check, const struct srv_shape *shape, const json_t *value) {
     if (json_is_null(value)) {
         return refuse_missing(check); /* within a list or a map */
