@@ -135,6 +135,7 @@ struct heard {
 };
 
 struct listener {
+    bool only_new;
     struct frag_subscription *subscription;
     struct kn_loop *loop;
     struct heard heard[128]; /* the first ones */
@@ -180,6 +181,7 @@ static int try_subscribe(struct frag_tail *tail, struct kn_loop *loop, struct li
     listener->loop = loop;
     const struct frag_subscription_config config = {
         .samples = samples,
+        .only_new = listener->only_new,
         .max_events = max_events,
         .handle_event = write_down,
         .handle_closed = note_closed,
@@ -588,6 +590,38 @@ static void nothing_comes_after_unsubscribing(void **state) {
         assert_int_equal(listener.closed, 1);
         frag_tail_destroy(tail);
     }
+}
+
+static void only_what_is_new_and_the_end(void **state) {
+    (void)state;
+    struct frag_tail *tail = make_tail(4, 1);
+    struct kn_loop *loop = make_loop();
+    struct frag_fragment *kept = make_fragment(1);
+    struct frag_fragment *new = make_fragment(2);
+    publish_fragment(tail, kept);
+    struct listener listener = {.only_new = true};
+    subscribe(tail, loop, &listener, true, 0);
+    assert_true(listener.kept);
+    assert_int_equal(listener.oldest.sequence, 1);
+    start(loop);
+    let_run(loop);
+    assert_int_equal(listener.count, 0);
+    frag_tail_settle(tail, kept, 0); /* what comes of it is new */
+    assert_int_equal(publish_sample(tail, 2), 0);
+    publish_fragment(tail, new);
+    assert_int_equal(frag_tail_publish_end(tail), 0);
+    let_run(loop);
+    const struct heard expected[] = {{.kind = FRAG_TAIL_DURABLE, .sequence = 1},
+                                     {.kind = FRAG_TAIL_SAMPLE, .sequence = 2},
+                                     {.kind = FRAG_TAIL_FRAGMENT, .sequence = 2},
+                                     {.kind = FRAG_TAIL_END}};
+    assert_heard(&listener, expected, KN_COUNT(expected));
+    unsubscribe(&listener);
+    kn_loop_destroy(loop);
+    frag_tail_settle(tail, new, 0);
+    frag_fragment_unref(kept);
+    frag_fragment_unref(new);
+    frag_tail_destroy(tail);
 }
 
 static void unsubscribing_from_outside_an_event(void **state) {
@@ -1111,6 +1145,7 @@ int main(void) {
         TEST(what_is_missed_is_counted_in_its_place),
         TEST(a_slow_subscriber_holds_up_nobody),
         TEST(nothing_comes_after_unsubscribing),
+        TEST(only_what_is_new_and_the_end),
         TEST(unsubscribing_from_outside_an_event),
         TEST(a_loop_that_ends_closes_its_subscriptions),
         TEST(an_ending_loop_takes_nobody),
