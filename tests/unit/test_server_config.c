@@ -399,7 +399,7 @@ static void test_default_file(void **state) {
     assert_non_null(strstr(text, "\ndata: kinora-data\n"));
     assert_non_null(strstr(text, "\n  workers: 4\n"));
     const struct srv_config *keys = good(text);
-    assert_int_equal(keys->named.rows, (UINT64_C(1) << 11) - 1); /* all of them */
+    assert_int_equal(keys->named.rows, (UINT64_C(1) << 12) - 1); /* all of them */
     struct srv_config *open = (struct srv_config *)keys;
     open->defaults.named.rows = 0; /* they are named, with what they were */
     char *printed_none = printed(none), *printed_comments = printed(comments);
