@@ -66,6 +66,9 @@ void frag_fragment_unref(struct frag_fragment *face) {
     }
     free(fragment->samples);
     kn_tracks_unref(face->tracks);
+    kn_buffer_unref(face->form.header);
+    kn_buffer_unref(face->form.cluster);
+    kn_buffer_unref(face->form.around);
     free(fragment);
 }
 
@@ -99,6 +102,18 @@ int frag_fragment_add(struct frag_fragment *face, const struct kn_sample *sample
     fragment->samples[face->sample_count++] = kn_sample_ref(sample);
     face->bytes += sample->size;
     return 0;
+}
+
+static struct kn_buffer *ref_if(struct kn_buffer *buffer) {
+    return buffer == NULL ? NULL : kn_buffer_ref(buffer);
+}
+
+void frag_fragment_set_form(struct frag_fragment *face, const struct frag_form *form) {
+    KN_ASSERT(frag_fragment_state(face) == FRAG_BUILDING && face->form.cluster == NULL);
+    face->form = *form;
+    face->form.header = ref_if(form->header);
+    face->form.cluster = kn_buffer_ref(form->cluster);
+    face->form.around = ref_if(form->around);
 }
 
 void frag_fragment_seal(struct frag_fragment *face, int64_t duration_ns) {

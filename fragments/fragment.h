@@ -100,6 +100,14 @@ struct frag_fragment_start {
     unsigned flags;           /* enum frag_flags */
 };
 
+/* The bytes that a fragment came in, where it was not built here. */
+struct frag_form {
+    struct kn_buffer *header;  /* what came before the first cluster; NULL: nothing */
+    struct kn_buffer *cluster; /* whole element, as received */
+    struct kn_buffer *around;  /* level-1 elements before and behind it; NULL: none */
+    size_t before_bytes, after_bytes;
+};
+
 /* Readable by every holder once sealed; before, by the builder alone. */
 struct frag_fragment {
     struct frag_fragment_start start;
@@ -108,6 +116,7 @@ struct frag_fragment {
     size_t sample_count;
     size_t bytes; /* of all samples */
     int64_t duration_ns;
+    struct frag_form form; /* `cluster` is NULL where it was built here */
 };
 
 /* Keeps a reference of `tracks`. The caller owns one reference of the result. 0 or -ENOMEM. */
@@ -122,6 +131,8 @@ void frag_fragment_unref(struct frag_fragment *fragment);
  * KN_E_LIMIT: the sample would take it over FRAG_MAX_BYTES or FRAG_MAX_SAMPLES, seal it and begin
  * another; -ENOMEM. On failure the fragment is as before. */
 KN_MUST_CHECK int frag_fragment_add(struct frag_fragment *fragment, const struct kn_sample *sample);
+/* Builder's thread, once. Keeps references. */
+void frag_fragment_set_form(struct frag_fragment *fragment, const struct frag_form *form);
 /* Builder's thread, once. building -> queued: from now on nobody writes to it. */
 void frag_fragment_seal(struct frag_fragment *fragment, int64_t duration_ns);
 /* Any thread. */

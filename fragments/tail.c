@@ -260,18 +260,27 @@ static int publish(struct frag_tail *tail, const struct frag_tail_event *face) {
 }
 
 int frag_tail_publish_sample(struct frag_tail *tail, struct frag_number number,
-                             struct kn_tracks *tracks, const struct kn_sample *sample) {
+                             struct kn_wall producer, struct kn_tracks *tracks,
+                             const struct kn_sample *sample) {
     if (atomic_load_explicit(&tail->sample_subscribers, memory_order_relaxed) == 0) {
         return 0;
     }
-    const struct frag_tail_event face = {
-        .kind = FRAG_TAIL_SAMPLE, .number = number, .tracks = tracks, .sample = *sample};
+    const struct frag_tail_event face = {.kind = FRAG_TAIL_SAMPLE,
+                                         .number = number,
+                                         .producer = producer,
+                                         .tracks = tracks,
+                                         .sample = *sample};
     return publish(tail, &face);
 }
 
 int frag_tail_publish_gap(struct frag_tail *tail, const struct frag_gap *gap, bool open) {
     const struct frag_tail_event face = {.kind = open ? FRAG_TAIL_GAP_OPEN : FRAG_TAIL_GAP_CLOSE,
                                          .gap = *gap};
+    return publish(tail, &face);
+}
+
+int frag_tail_publish_end(struct frag_tail *tail) {
+    const struct frag_tail_event face = {.kind = FRAG_TAIL_END};
     return publish(tail, &face);
 }
 
@@ -525,14 +534,16 @@ static bool enter(struct frag_tail *tail, struct frag_subscription *subscription
     bool any = tail->kept_count > 0;
     if (any) {
         *ret_oldest = tail->kept[0].sealed->face.number;
-        wake(subscription, &after); /* tells what is kept even if nothing new comes */
     }
-    for (size_t i = 0; i < tail->kept_count; i++) {
+    for (size_t i = 0; i < tail->kept_count && !subscription->config.only_new; i++) {
         const struct kept *kept = &tail->kept[i];
         subscription->joined[subscription->joined_count++] = event_ref(kept->sealed);
         if (kept->settled) {
             subscription->joined[subscription->joined_count++] = event_ref(kept->outcome);
         }
+    }
+    if (subscription->joined_count > 0) {
+        wake(subscription, &after); /* tells what is kept even if nothing new comes */
     }
     subscription->next = tail->subscriptions;
     if (subscription->next != NULL) {

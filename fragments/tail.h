@@ -25,6 +25,7 @@ enum frag_tail_kind {
     FRAG_TAIL_FAILED,   /* ... is lost: `error` says why */
     FRAG_TAIL_GAP_OPEN,
     FRAG_TAIL_GAP_CLOSE,
+    FRAG_TAIL_END,   /* the stream was deleted: nothing comes any more */
     FRAG_TAIL_MISSED /* just here `missed` events are lacking: this subscriber was too slow, or
                       * memory was short */
 };
@@ -33,6 +34,7 @@ enum frag_tail_kind {
 struct frag_tail_event {
     enum frag_tail_kind kind;
     struct frag_number number;      /* SAMPLE, FRAGMENT, DURABLE, FAILED */
+    struct kn_wall producer;        /* SAMPLE: of its fragment */
     struct kn_tracks *tracks;       /* SAMPLE */
     struct kn_sample sample;        /* SAMPLE: times from the fragment's producer time */
     struct frag_fragment *fragment; /* FRAGMENT, DURABLE, FAILED */
@@ -62,7 +64,7 @@ void frag_tail_destroy(struct frag_tail *tail);
 
 /* -ENOMEM: who wants samples hears that it missed one. Costs nothing while nobody wants them. */
 KN_MUST_CHECK int frag_tail_publish_sample(struct frag_tail *tail, struct frag_number number,
-                                           struct kn_tracks *tracks,
+                                           struct kn_wall producer, struct kn_tracks *tracks,
                                            const struct kn_sample *sample);
 /* A sealed fragment, its number above all before it. KN_E_LIMIT: max_fragments are kept already,
  * this one is not taken; -ENOMEM likewise: nobody hears of it, now or when it is settled. */
@@ -77,11 +79,14 @@ void frag_tail_forget(struct frag_tail *tail, struct frag_number number);
 /* -ENOMEM: the subscribers hear that they missed something. */
 KN_MUST_CHECK int frag_tail_publish_gap(struct frag_tail *tail, const struct frag_gap *gap,
                                         bool open);
+/* The stream is deleted. Likewise. */
+KN_MUST_CHECK int frag_tail_publish_end(struct frag_tail *tail);
 
 /* ---- subscribing: on the subscriber's loop thread ---- */
 
 struct frag_subscription_config {
-    bool samples; /* also FRAG_TAIL_SAMPLE */
+    bool samples;  /* also FRAG_TAIL_SAMPLE */
+    bool only_new; /* what is kept when it joins is not told */
     /* Waiting, besides what was kept when it joined; beyond it the oldest go and FRAG_TAIL_MISSED
      * tells. 0: 512. */
     size_t max_events;

@@ -21,9 +21,10 @@
 
 /* All that can be asked of a server. */
 static const struct srv_routes *const tables[] = {
-    &srv_page_routes,       &srv_metrics_routes,        &srv_api_streams_routes,
-    &srv_api_upkeep_routes, &srv_api_principals_routes, &srv_api_server_routes,
-    &srv_events_routes,     &srv_aws_control_routes,    &srv_aws_put_media_routes,
+    &srv_page_routes,          &srv_metrics_routes,        &srv_api_streams_routes,
+    &srv_api_upkeep_routes,    &srv_api_principals_routes, &srv_api_server_routes,
+    &srv_events_routes,        &srv_aws_control_routes,    &srv_aws_put_media_routes,
+    &srv_aws_get_media_routes,
 };
 
 #define URL_BYTES (SRV_ADDRESS_BYTES + sizeof("https://"))

@@ -6,17 +6,28 @@
 
 #include "base/error.h"
 
+static int copy_header(const struct frag_writer_config *config, struct kn_buffer **ret_header) {
+    uint8_t *room;
+    int rc = kn_buffer_alloc(NULL, config->header_bytes, &room, ret_header);
+    if (rc == 0) {
+        memcpy(room, config->header, config->header_bytes);
+    }
+    return rc;
+}
+
 int frag_session_create(struct frag_stream *stream, const struct frag_writer_config *config,
                         bool records, struct frag_session **ret_session) {
     if (config->header_bytes > FRAG_REEL_PRODUCER_HEADER_MAX) {
         return KN_E_LIMIT;
     }
     struct frag_session *session = calloc(1, sizeof(*session));
-    uint8_t *header = config->header_bytes > 0 ? malloc(config->header_bytes) : NULL;
-    if (session == NULL || (header == NULL && config->header_bytes > 0)) {
+    int rc = session == NULL ? -ENOMEM : 0;
+    if (rc == 0 && config->header_bytes > 0) {
+        rc = copy_header(config, &session->header);
+    }
+    if (rc != 0) {
         free(session);
-        free(header);
-        return -ENOMEM;
+        return rc;
     }
     atomic_init(&session->refs, 1);
     atomic_init(&session->pending, 0);
@@ -27,10 +38,7 @@ int frag_session_create(struct frag_stream *stream, const struct frag_writer_con
     if (config->timecode_scale_ns == 0) {
         session->config.timecode_scale_ns = FRAG_MKV_DEFAULT_SCALE_NS;
     }
-    if (header != NULL) {
-        memcpy(header, config->header, config->header_bytes);
-    }
-    session->config.header = header;
+    session->config.header = session->header == NULL ? NULL : session->header->data;
     frag_random_bytes(&stream->store->random, session->id, sizeof(session->id));
     session->number_low = (uint32_t)(frag_random_u64(&stream->store->random) & 0xFFFFFFFu);
     *ret_session = session;
@@ -49,7 +57,7 @@ void frag_session_unref(struct frag_session *session) {
     if (session->config.handle_closed != NULL) {
         session->config.handle_closed(session->config.user);
     }
-    free((void *)(uintptr_t)session->config.header);
+    kn_buffer_unref(session->header);
     free(session);
 }
 

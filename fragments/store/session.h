@@ -15,7 +15,8 @@ struct frag_session {
     uint8_t id[FRAG_ID_BYTES];
     uint32_t number_low;
     bool records;                     /* its reels hold records */
-    struct frag_writer_config config; /* `header` is the session's own copy */
+    struct frag_writer_config config; /* `header` is that of `header` here */
+    struct kn_buffer *header;         /* NULL: none */
     atomic_size_t pending;            /* submitted, and no disk has looked at it yet */
     atomic_bool ended;
     /* What a disk has open for it: each place is that disk's thread's alone. */

@@ -537,6 +537,7 @@ int frag_stream_delete(struct frag_stream *stream, const char *version) {
     int rc = alter(&alteration);
     if (rc == 0) {
         kn_log_info("stream deleted", kn_str("stream", stream->name));
+        (void)frag_tail_publish_end(stream->tail); /* subscribers hear that they missed something */
         frag_janitor_wake(stream->store);
     }
     return rc;

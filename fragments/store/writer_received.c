@@ -101,6 +101,26 @@ static int copy_around(struct frag_write *write, const struct frag_received *rec
     return 0;
 }
 
+/* For readers of the live end. */
+static int keep_form(const struct frag_writer *writer, const struct frag_write *write) {
+    size_t size = (size_t)write->before_bytes + write->after_bytes;
+    struct frag_form form = {.header = writer->session->header,
+                             .cluster = write->received,
+                             .before_bytes = write->before_bytes,
+                             .after_bytes = write->after_bytes};
+    if (size > 0) {
+        uint8_t *room;
+        int rc = kn_buffer_alloc(NULL, size, &room, &form.around);
+        if (rc < 0) {
+            return rc;
+        }
+        memcpy(room, write->around, size);
+    }
+    frag_fragment_set_form(write->fragment, &form);
+    kn_buffer_unref(form.around);
+    return 0;
+}
+
 static int make_write(struct frag_writer *writer, const struct frag_received *received,
                       struct frag_write **ret_write) {
     const struct frag_mkv_element *cluster = &received->fragment->cluster;
@@ -108,15 +128,15 @@ static int make_write(struct frag_writer *writer, const struct frag_received *re
     if (write == NULL) {
         return -ENOMEM;
     }
-    int rc = copy_around(write, received);
-    rc = rc < 0 ? rc : make_fragment(writer, received, &write->fragment);
-    if (rc < 0) {
-        free(write->around);
-        free(write);
-        return rc;
-    }
     write->session = frag_session_ref(writer->session);
     write->received = kn_buffer_ref(received->fragment->bytes);
+    int rc = copy_around(write, received);
+    rc = rc < 0 ? rc : make_fragment(writer, received, &write->fragment);
+    rc = rc < 0 ? rc : keep_form(writer, write);
+    if (rc < 0) {
+        frag_write_discard(write);
+        return rc;
+    }
     write->received_head = cluster->header_bytes;
     /* Cluster's id has 4 bytes; the rest is its size field. */
     write->received_width = (uint8_t)(cluster->header_bytes - 4);

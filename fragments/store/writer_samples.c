@@ -134,7 +134,7 @@ static int add(struct frag_writer *writer, struct kn_wall time, const struct kn_
     frag_cut_take(&writer->cut, time, sample, begins);
     /* Subscribers hear themselves that they missed one. */
     (void)frag_tail_publish_sample(writer->stream->tail, writer->fragment->start.number,
-                                   writer->tracks, &moved);
+                                   writer->origin, writer->tracks, &moved);
     return 0;
 }
 

@@ -75,6 +75,7 @@ static void handle_event(const struct frag_tail_event *event, void *user) {
         break;
     case FRAG_TAIL_DURABLE:
     case FRAG_TAIL_FAILED:
+    case FRAG_TAIL_END:
     case FRAG_TAIL_MISSED:
         break;
     }

@@ -326,6 +326,10 @@ void srv_exchange_end(struct srv_exchange *exchange) {
     exchange->ended = true;
 }
 
+size_t srv_exchange_queued(const struct srv_exchange *exchange) {
+    return exchange->limit == SIZE_MAX ? 0 : exchange->size; /* without a limit all is read */
+}
+
 void srv_exchange_break(struct srv_exchange *exchange) {
     exchange->broken = true;
 }

@@ -112,7 +112,8 @@ static void publish_fragment(struct frag_tail *tail, struct frag_fragment *fragm
 
 static int publish_sample(struct frag_tail *tail, uint64_t sequence) {
     struct kn_sample sample = make_sample();
-    int rc = frag_tail_publish_sample(tail, numbered(sequence), tracks, &sample);
+    int rc =
+        frag_tail_publish_sample(tail, numbered(sequence), (struct kn_wall){7}, tracks, &sample);
     kn_sample_unref(&sample);
     return rc;
 }
@@ -134,6 +135,7 @@ struct heard {
 };
 
 struct listener {
+    bool only_new;
     struct frag_subscription *subscription;
     struct kn_loop *loop;
     struct heard heard[128]; /* the first ones */
@@ -179,6 +181,7 @@ static int try_subscribe(struct frag_tail *tail, struct kn_loop *loop, struct li
     listener->loop = loop;
     const struct frag_subscription_config config = {
         .samples = samples,
+        .only_new = listener->only_new,
         .max_events = max_events,
         .handle_event = write_down,
         .handle_closed = note_closed,
@@ -289,15 +292,16 @@ static void samples_cost_nothing_unless_wanted(void **state) {
     subscribe(tail, loop, &most, false, 0);
     struct kn_sample sample = make_sample();
     fail_alloc_always();
-    int rc = frag_tail_publish_sample(tail, numbered(1), tracks, &sample);
+    int rc = frag_tail_publish_sample(tail, numbered(1), (struct kn_wall){7}, tracks, &sample);
     fail_alloc_stop();
     assert_int_equal(rc, 0);
     assert_int_equal(fail_alloc_count(), 0);
     subscribe(tail, loop, &all, true, 0);
-    assert_int_equal(frag_tail_publish_sample(tail, numbered(2), tracks, &sample), 0);
+    assert_int_equal(
+        frag_tail_publish_sample(tail, numbered(2), (struct kn_wall){7}, tracks, &sample), 0);
     frag_tail_unsubscribe(all.subscription);
     fail_alloc_always();
-    rc = frag_tail_publish_sample(tail, numbered(3), tracks, &sample);
+    rc = frag_tail_publish_sample(tail, numbered(3), (struct kn_wall){7}, tracks, &sample);
     fail_alloc_stop();
     assert_int_equal(rc, 0);
     assert_int_equal(fail_alloc_count(), 0);
@@ -588,6 +592,38 @@ static void nothing_comes_after_unsubscribing(void **state) {
     }
 }
 
+static void only_what_is_new_and_the_end(void **state) {
+    (void)state;
+    struct frag_tail *tail = make_tail(4, 1);
+    struct kn_loop *loop = make_loop();
+    struct frag_fragment *kept = make_fragment(1);
+    struct frag_fragment *new = make_fragment(2);
+    publish_fragment(tail, kept);
+    struct listener listener = {.only_new = true};
+    subscribe(tail, loop, &listener, true, 0);
+    assert_true(listener.kept);
+    assert_int_equal(listener.oldest.sequence, 1);
+    start(loop);
+    let_run(loop);
+    assert_int_equal(listener.count, 0);
+    frag_tail_settle(tail, kept, 0); /* what comes of it is new */
+    assert_int_equal(publish_sample(tail, 2), 0);
+    publish_fragment(tail, new);
+    assert_int_equal(frag_tail_publish_end(tail), 0);
+    let_run(loop);
+    const struct heard expected[] = {{.kind = FRAG_TAIL_DURABLE, .sequence = 1},
+                                     {.kind = FRAG_TAIL_SAMPLE, .sequence = 2},
+                                     {.kind = FRAG_TAIL_FRAGMENT, .sequence = 2},
+                                     {.kind = FRAG_TAIL_END}};
+    assert_heard(&listener, expected, KN_COUNT(expected));
+    unsubscribe(&listener);
+    kn_loop_destroy(loop);
+    frag_tail_settle(tail, new, 0);
+    frag_fragment_unref(kept);
+    frag_fragment_unref(new);
+    frag_tail_destroy(tail);
+}
+
 static void unsubscribing_from_outside_an_event(void **state) {
     (void)state;
     struct frag_tail *tail = make_tail(4, 1);
@@ -714,7 +750,7 @@ static bool run_short_of_memory(unsigned long k) {
     if (rc == 0) {
         subscribed[0] = try_subscribe(tail, loop, &listeners[0], true, 0);
         taken[0] = frag_tail_publish_fragment(tail, fragments[0]);
-        told[0] = frag_tail_publish_sample(tail, numbered(2), tracks, &sample);
+        told[0] = frag_tail_publish_sample(tail, numbered(2), (struct kn_wall){7}, tracks, &sample);
         frag_tail_settle(tail, fragments[0], 0);
         subscribed[1] = try_subscribe(tail, loop, &listeners[1], false, 8);
         told[1] = frag_tail_publish_gap(tail, &gap, true);
@@ -979,7 +1015,8 @@ static void *publish_crowd(void *user) {
         for (int j = 0; j < CROWD_SAMPLES; j++) {
             struct kn_sample sample = make_sample();
             sample.pts_ns = count++;
-            rc |= frag_tail_publish_sample(crowd->tail, numbered(i), tracks, &sample);
+            rc |= frag_tail_publish_sample(crowd->tail, numbered(i), (struct kn_wall){7}, tracks,
+                                           &sample);
             kn_sample_unref(&sample);
         }
         struct frag_fragment *fragment = make_fragment(i);
@@ -1108,6 +1145,7 @@ int main(void) {
         TEST(what_is_missed_is_counted_in_its_place),
         TEST(a_slow_subscriber_holds_up_nobody),
         TEST(nothing_comes_after_unsubscribing),
+        TEST(only_what_is_new_and_the_end),
         TEST(unsubscribing_from_outside_an_event),
         TEST(a_loop_that_ends_closes_its_subscriptions),
         TEST(an_ending_loop_takes_nobody),
