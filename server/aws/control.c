@@ -1,6 +1,25 @@
 /* The control plane: its operations by path. */
 #include "server/aws/aws.h"
 #include "server/aws/inner.h"
+#include "server/world.h"
+
+/* A change of a stream, which the configuration must not come between: the file wins. */
+#define CHANGE(operation)                                                                          \
+    static void operation(struct srv_exchange *exchange) {                                         \
+        struct srv_world *world = srv_exchange_world(exchange);                                    \
+        srv_world_lock_ownership(world);                                                           \
+        srv_aws_##operation(exchange);                                                             \
+        srv_world_unlock_ownership(world);                                                         \
+    }
+
+CHANGE(create_stream)
+CHANGE(delete_stream)
+CHANGE(tag_resource)
+CHANGE(tag_stream)
+CHANGE(untag_resource)
+CHANGE(untag_stream)
+CHANGE(update_retention)
+CHANGE(update_stream)
 
 /* Who may is decided by what the body names. */
 #define OPERATION(operation, where, handler)                                                       \
@@ -11,10 +30,10 @@
 
 static const struct srv_route rows[] = {
     OPERATION("CreateSignalingChannel", "/createSignalingChannel", srv_aws_create_channel),
-    OPERATION("CreateStream", "/createStream", srv_aws_create_stream),
+    OPERATION("CreateStream", "/createStream", create_stream),
     OPERATION("DeleteEdgeConfiguration", "/deleteEdgeConfiguration", srv_aws_delete_edge),
     OPERATION("DeleteSignalingChannel", "/deleteSignalingChannel", srv_aws_delete_channel),
-    OPERATION("DeleteStream", "/deleteStream", srv_aws_delete_stream),
+    OPERATION("DeleteStream", "/deleteStream", delete_stream),
     OPERATION("DescribeEdgeConfiguration", "/describeEdgeConfiguration", srv_aws_describe_edge),
     OPERATION("DescribeImageGenerationConfiguration", "/describeImageGenerationConfiguration",
               srv_aws_describe_images),
@@ -37,11 +56,11 @@ static const struct srv_route rows[] = {
     OPERATION("ListTagsForResource", "/ListTagsForResource", srv_aws_list_resource_tags),
     OPERATION("ListTagsForStream", "/listTagsForStream", srv_aws_list_stream_tags),
     OPERATION("StartEdgeConfigurationUpdate", "/startEdgeConfigurationUpdate", srv_aws_start_edge),
-    OPERATION("TagResource", "/TagResource", srv_aws_tag_resource),
-    OPERATION("TagStream", "/tagStream", srv_aws_tag_stream),
-    OPERATION("UntagResource", "/UntagResource", srv_aws_untag_resource),
-    OPERATION("UntagStream", "/untagStream", srv_aws_untag_stream),
-    OPERATION("UpdateDataRetention", "/updateDataRetention", srv_aws_update_retention),
+    OPERATION("TagResource", "/TagResource", tag_resource),
+    OPERATION("TagStream", "/tagStream", tag_stream),
+    OPERATION("UntagResource", "/UntagResource", untag_resource),
+    OPERATION("UntagStream", "/untagStream", untag_stream),
+    OPERATION("UpdateDataRetention", "/updateDataRetention", update_retention),
     OPERATION("UpdateImageGenerationConfiguration", "/updateImageGenerationConfiguration",
               srv_aws_update_images),
     OPERATION("UpdateMediaStorageConfiguration", "/updateMediaStorageConfiguration",
@@ -49,7 +68,7 @@ static const struct srv_route rows[] = {
     OPERATION("UpdateNotificationConfiguration", "/updateNotificationConfiguration",
               srv_aws_update_notification),
     OPERATION("UpdateSignalingChannel", "/updateSignalingChannel", srv_aws_update_channel),
-    OPERATION("UpdateStream", "/updateStream", srv_aws_update_stream),
+    OPERATION("UpdateStream", "/updateStream", update_stream),
     OPERATION("UpdateStreamStorageConfiguration", "/updateStreamStorageConfiguration",
               srv_aws_update_tier),
 };
