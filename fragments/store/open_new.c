@@ -9,14 +9,14 @@
 #define say(opening, ...)                                                                          \
     (void)snprintf((opening)->problem, sizeof((opening)->problem), __VA_ARGS__)
 
-#define IDENTITY_MADE FRAG_IDENTITY_FILE ".new"
+static const char identity_made[] = FRAG_IDENTITY_FILE ".new";
 
 /* What may be there already: a file system's own, what a server puts beside its store, and what an
  * opening that was stopped, or a store that lost its identity, has left. */
 static const char *const own_names[] = {
     "lost+found",      "kinora.key",     "kinora.yml",   "kinora.log",  "kinora.sock",
     "kinora-cert.pem", "kinora-key.pem", "lock",         "reels",       "journal",
-    "index.db",        "index.db-wal",   "index.db-shm", IDENTITY_MADE,
+    "index.db",        "index.db-wal",   "index.db-shm", identity_made,
 };
 
 static bool is_own(const char *name) {

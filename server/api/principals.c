@@ -350,7 +350,7 @@ static void answer_added(struct srv_exchange *exchange, const struct srv_princip
     char location[sizeof("/api/v1/principals/token/") + SRV_PRINCIPAL_NAME_BYTES];
     if (rc == 0) {
         (void)snprintf(location, sizeof(location), "/api/v1/principals/%s/%s",
-                       kind_names[principal->kind - 1], principal->name);
+                       srv_api_kind_name(principal), principal->name);
         srv_answer_field(exchange, "Location", location);
         srv_answer_json(exchange, 201, json_incref(answer));
     } else if (rc == -EEXIST) {

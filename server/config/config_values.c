@@ -161,7 +161,7 @@ static bool has_path(const struct srv_schema *row, const char *text) {
 static bool is_home(const char *text) {
     bool is_source = strncmp(text, FILE_SCHEME, strlen(FILE_SCHEME)) == 0;
     text += is_source ? strlen(FILE_SCHEME) : 0;
-    return text[0] == '~' && (text[1] == '/' || text[1] == '\0');
+    return strcmp(text, "~") == 0 || strncmp(text, "~/", 2) == 0;
 }
 
 int srv_making_text(struct srv_making *making, const struct srv_schema *row, const char *text,
